@@ -1,0 +1,1 @@
+//! Governed actions and their effects.

@@ -1,0 +1,1 @@
+//! The Merkle log, and proofs that anyone can check off-line.

@@ -1,0 +1,1 @@
+//! Typed caller of the node's API.

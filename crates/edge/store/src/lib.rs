@@ -1,0 +1,1 @@
+//! The durable store: one writer with group commit, many readers.

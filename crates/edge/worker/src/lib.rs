@@ -1,0 +1,1 @@
+//! Carries out effects that were permitted and journalled.

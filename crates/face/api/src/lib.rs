@@ -1,0 +1,1 @@
+//! HTTP in: the only crate that knows status codes.

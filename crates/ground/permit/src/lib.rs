@@ -1,0 +1,20 @@
+//! The words of a decision, and a permit that only an issuer can make. No engine: that is `policy`.
+//!
+//! An [`Actor`] asks for an [`Action`]; the answer is a [`Permit`] or a [`Denial`]. A permit cannot be cloned. The store
+//! consumes it when it commits, and gives back a [`Warrant`], which says "this was permitted *and* it is on record"; whatever
+//! touches the world outside the store takes a warrant (law 3).
+//!
+//! ```text
+//! policy.decide(question, now) ──► Permit ──► store.commit(permit, …) ──► Warrant ──► worker.publish(warrant, …)
+//!                              └─► Denial ──► store.refuse(denial, …)
+//! ```
+//!
+//! Deliberately absent: fences, until runs exist that can lose a lock (A2).
+
+mod action;
+mod actor;
+mod decision;
+
+pub use action::{Action, ActionError, ActionName, MAX_RESOURCE_BYTES, Resource, ResourceKind};
+pub use actor::{Actor, KeyUse, Role, Scope, Tier, UnknownWord};
+pub use decision::{Denial, DenialCode, Issuer, Matched, PERMIT_LIFETIME_MS, Permit, Ruling, Warrant};

@@ -1,0 +1,103 @@
+//! SHA-256, and HMAC with it.
+
+use std::{fmt, str::FromStr};
+
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+/// A SHA-256 digest, written `sha256:` and 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+/// The text is not a digest as this house writes them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a digest; one is `sha256:` and 64 lower-case hexadecimal digits")]
+pub struct MalformedDigest;
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// A digest that was computed elsewhere.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = MalformedDigest;
+
+    fn from_str(text: &str) -> Result<Self, MalformedDigest> {
+        let digits = text.strip_prefix("sha256:").ok_or(MalformedDigest)?;
+        if digits.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(MalformedDigest);
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| MalformedDigest)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = MalformedDigest;
+
+    fn try_from(text: String) -> Result<Self, MalformedDigest> {
+        text.parse()
+    }
+}
+
+/// HMAC-SHA-256 (RFC 2104) of `message`.
+pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+/// Whether `a` and `b` are equal, in a time that depends on their lengths only.
+pub fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Digest;
+
+    #[test]
+    fn one_digest_one_spelling() {
+        let d = Digest::of(b"abc"); // FIPS 180-4's example
+        assert_eq!(d.to_string(), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(d.to_string().parse(), Ok(d));
+        assert!(d.to_string().to_uppercase().parse::<Digest>().is_err());
+        assert!("sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD".parse::<Digest>().is_err());
+        assert!(d.to_string()[..70].parse::<Digest>().is_err());
+        assert!(d.to_string()[7..].parse::<Digest>().is_err());
+    }
+}

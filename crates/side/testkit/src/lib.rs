@@ -1,0 +1,1 @@
+//! Builders and a real embedded node for tests.

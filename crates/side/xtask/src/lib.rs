@@ -1,0 +1,1 @@
+//! Checks, soaks and benchmarks.
