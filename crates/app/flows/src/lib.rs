@@ -1,1 +1,11 @@
-//! What joins two nouns.
+//! What joins the nouns: starting a node, telling callers apart, and the work that is done without being asked for.
+//!
+//! [`open`] makes a [`Context`] from a home; [`authenticate`] knows people *and* agents; [`tend`] is the background.
+
+mod authenticate;
+mod open;
+mod tend;
+
+pub use authenticate::authenticate;
+pub use open::{DOCUMENT_KEY, OpenError, Opened, Settings, TREE_HEAD_KEY, close, migrations, open};
+pub use tend::{Tended, tend};

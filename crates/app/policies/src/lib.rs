@@ -1,1 +1,13 @@
-//! The policy in force.
+//! The policy in force: read from the home's files, compiled, recorded, put in force; again when the files change.
+//!
+//! The files are for people to edit. What decides is what was recorded: the files' digest is the policy's version, and their
+//! content is a blob under it, so that every decision can be explained with the policy that made it.
+//!
+//! Deliberately absent: editing over the API (files are the face for that), review of changes (reviews, later).
+
+mod files;
+mod load;
+mod rows;
+
+pub use files::{FilesError, install, read};
+pub use load::{Loaded, first, reload, restore, weigh};

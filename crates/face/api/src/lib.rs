@@ -1,1 +1,90 @@
 //! HTTP in: the only crate that knows status codes.
+//!
+//! A request becomes domain words at this door (strict JSON, parsed names), its key becomes a caller, and a verb of the app
+//! floor answers. [`router`] is the table of contents.
+//!
+//! Deliberately absent: TLS (a node listens on loopback until it can do it), sessions and cookies (the console's, later), and any
+//! decision: what is allowed is decided by the verbs.
+
+mod answer;
+mod door;
+mod node;
+mod openapi;
+mod routes;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware,
+    routing::{get, post},
+};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
+
+pub use answer::ERROR_URN;
+pub use node::{Node, NodeParts};
+pub use openapi::openapi;
+
+/// The most bytes of a request's body: a file of 8 MiB in base 64, and what is around it.
+pub const MAX_BODY_BYTES: usize = 12 << 20;
+
+/// The longest that a request is worked on, in seconds. What it began is finished all the same.
+pub const REQUEST_TIMEOUT_S: u64 = 60;
+
+/// The most requests that are worked on at once; beyond, callers are told to come back.
+pub const MAX_REQUESTS: usize = 512;
+
+/// Every route.
+pub fn router(node: Arc<Node>) -> Router {
+    use routes::{actions, agents, entries, open, people, policies, status};
+    Router::new()
+        // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
+        .route("/healthz", get(open::healthz))
+        .route("/v1/openapi.json", get(open::openapi))
+        .route("/v1/ledger/head", get(open::head))
+        .route("/v1/ledger/vkey", get(open::vkey))
+        .route("/ledger/checkpoint", get(open::checkpoint))
+        .route("/ledger/tile/{*path}", get(open::tile))
+        // With a key.
+        .route("/v1/login", post(people::login))
+        .route("/v1/people", get(people::list).post(people::add))
+        .route("/v1/people/{name}/disable", post(people::disable))
+        .route("/v1/keys", get(people::keys).post(people::create_key))
+        .route("/v1/keys/{id}/revoke", post(people::revoke_key))
+        .route("/v1/agents", get(agents::list).post(agents::add))
+        .route("/v1/agents/{name}", get(agents::show))
+        .route("/v1/agents/{name}/actions", post(actions::act))
+        .route("/v1/decisions", post(actions::decide))
+        .route("/v1/actions", get(actions::list))
+        .route("/v1/actions/{id}", get(actions::show))
+        .route("/v1/actions/{id}/explanation", get(actions::explain))
+        .route("/v1/policy", get(policies::list))
+        .route("/v1/policy/explain", post(policies::explain))
+        .route("/v1/ledger/entries", get(entries::search))
+        .route("/v1/ledger/entries/{seq}", get(entries::show))
+        .route("/v1/ledger/entries/{seq}/proof", get(entries::proof))
+        .route("/v1/ledger/consistency", get(entries::consistency))
+        .route("/v1/ledger/export", get(entries::export))
+        .route("/v1/node/status", get(status::status))
+        .route("/v1/node/doctor", get(status::doctor))
+        .fallback(answer::no_such_route)
+        .method_not_allowed_fallback(answer::no_such_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::clone(&node), door::admit))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            Duration::from_secs(REQUEST_TIMEOUT_S),
+        ))
+        .layer(CatchPanicLayer::custom(answer::panicked))
+        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(fixed(header::CACHE_CONTROL, "no-store"))
+        .layer(fixed(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+        .with_state(node)
+}
+
+fn fixed(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}

@@ -1,1 +1,52 @@
 //! Commands for people in a terminal.
+//!
+//! ```no_run
+//! # async fn example(clock: std::sync::Arc<dyn steward_clock::Clock>) -> std::process::ExitCode {
+//! use clap::Parser as _;
+//! let cli = steward_cli::Cli::parse(); // wrong use ends here, with exit code 2
+//! steward_cli::run(cli, clock, env!("CARGO_PKG_VERSION")).await
+//! # }
+//! ```
+//!
+//! Most commands are one call of the node's API and a way to show the answer. `ledger verify`, `ledger check-proof`,
+//! `policy check` and `policy test` ask no node: they read files and judge them with the cores, so that nobody needs to
+//! believe a running program.
+//!
+//! What every command keeps to:
+//! * The answer goes to stdout, everything else to stderr. `--json` prints the shape of `wire` that the node answered,
+//!   also when it refused; commands that ask no node document theirs at their function.
+//! * Exit codes: 0 done; 1 refused, or not true; 2 wrong use; 3 the node cannot be reached ([`Exit`]).
+//! * Tables and colours on a terminal only. Text of others is shown so that it cannot steer the terminal.
+//! * A secret is shown once, when it is made.
+//! * The newest tree head of each ledger is remembered outside the node's home ([`memory`]), so that a node that
+//!   takes something back is found out.
+//!
+//! Deliberately absent: starting a node (`up` is the binary's), deciding anything, retries.
+
+mod cli;
+mod failure;
+mod heads;
+mod home;
+mod memory;
+mod session;
+mod show;
+mod times;
+mod verbs;
+
+use std::{process::ExitCode, sync::Arc};
+
+use steward_clock::Clock;
+
+pub use cli::{Cli, Command, Globals, UpArgs};
+pub use failure::Exit;
+pub use home::{address_file, default_home};
+
+/// Carries out every command but [`Command::Up`], which the binary handles.
+///
+/// `version` is the program's, to be compared with the node's.
+pub async fn run(cli: Cli, clock: Arc<dyn Clock>, version: &str) -> ExitCode {
+    let Cli { globals, command } = cli;
+    let mut session = session::Session::new(globals, clock, version.to_owned());
+    let done = verbs::carry_out(&mut session, command).await;
+    ExitCode::from(session.conclude(done).code())
+}

@@ -108,7 +108,7 @@ fn is_mark(c: char) -> bool {
 }
 
 fn refuse_characters(candidate: &str, written: &str) -> Result<(), NameError> {
-    match candidate.chars().find(|c| !is_mark(*c) && !(c.is_alphanumeric() || is_combining(*c))) {
+    match candidate.chars().find(|c| !(is_mark(*c) || c.is_alphanumeric() || is_combining(*c))) {
         Some(c) => Err(refused(written, c)),
         None if candidate == written => Ok(()),
         None => match candidate.chars().find(|c| !is_mark(*c) && !c.identifier_allowed()) {
@@ -129,7 +129,7 @@ fn refused(written: &str, c: char) -> NameError {
 
 /// Whether letters that are not Latin would be taken for Latin ones: `ѕсоре` in Cyrillic.
 fn looks_latin(letters: &str) -> bool {
-    skeleton(letters).all(|c| c.is_ascii()) && letters.chars().any(|c| !c.is_ascii())
+    skeleton(letters).all(|c| c.is_ascii()) && !letters.is_ascii()
 }
 
 #[cfg(test)]

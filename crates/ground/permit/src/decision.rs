@@ -104,7 +104,12 @@ impl Permit {
 
     /// Spends the permit. Called by the store when the permit's entry is durable, and by nothing else.
     pub fn spend(self, seq: u64) -> Warrant {
-        Warrant { action: self.ruling.id, digest: self.ruling.action.digest(), seq }
+        Warrant {
+            digest: self.ruling.action.digest(),
+            actor: self.ruling.actor.full_name(),
+            action: self.ruling.id,
+            seq,
+        }
     }
 }
 
@@ -161,6 +166,7 @@ impl fmt::Display for Denial {
 #[must_use = "a warrant is for the effect that it was given for"]
 pub struct Warrant {
     action: ActionId,
+    actor: String,
     digest: Digest,
     seq: u64,
 }
@@ -169,6 +175,11 @@ impl Warrant {
     /// The decision and effect.
     pub fn action(&self) -> &ActionId {
         &self.action
+    }
+
+    /// The full name of the actor that it was given to.
+    pub fn actor(&self) -> &str {
+        &self.actor
     }
 
     /// The digest of the exact action.

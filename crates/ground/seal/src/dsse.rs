@@ -1,9 +1,16 @@
 //! DSSE envelopes (github.com/secure-systems-lab/dsse, v1.0.2): signed documents, one or several signers.
 //!
 //! The signature covers the payload's bytes and its type, never JSON that somebody serialised again.
+//!
+//! As the protocol asks, either base 64 is read, the standard one and the URL-safe one, each with its padding and
+//! nothing else; the standard one is written. A `keyid` decides nothing.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    DecodeError, Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE},
+};
 use serde::{Deserialize, Serialize};
+use steward_naming::visible;
 
 use crate::{
     json,
@@ -43,7 +50,7 @@ pub enum DsseError {
     /// A document of another kind.
     #[error("the envelope holds a `{found}`, and a `{expected}` is needed")]
     OtherType {
-        /// What the envelope says it holds.
+        /// What the envelope says it holds, with hidden characters escaped.
         found: String,
         /// What the door is for.
         expected: String,
@@ -84,22 +91,25 @@ pub fn open(bytes: &[u8], expected_type: &str, signer: &VerifyingKey) -> Result<
     let envelope: Envelope = json::read(bytes, json::Limits { bytes: 4 << 20, depth: 8 })
         .map_err(|e| DsseError::Malformed(e.to_string()))?;
     if envelope.payload_type != expected_type {
-        return Err(DsseError::OtherType { found: envelope.payload_type, expected: expected_type.to_owned() });
+        return Err(DsseError::OtherType {
+            found: visible(&envelope.payload_type),
+            expected: expected_type.to_owned(),
+        });
     }
     if envelope.signatures.is_empty() || envelope.signatures.len() > MAX_SIGNATURES {
         return Err(DsseError::Malformed(format!("it needs 1 to {MAX_SIGNATURES} signatures")));
     }
-    let payload =
-        STANDARD.decode(&envelope.payload).map_err(|_| DsseError::Malformed("`payload` is not base 64".to_owned()))?;
+    let payload = decode(&envelope.payload).map_err(|_| DsseError::Malformed("`payload` is not base 64".to_owned()))?;
+    // All are decoded before any is tried, so that the order of the signatures decides nothing.
+    let signatures = envelope.signatures.iter().map(|s| decode(&s.sig)).collect::<Result<Vec<_>, _>>();
+    let signatures = signatures.map_err(|_| DsseError::Malformed("a `sig` is not base 64".to_owned()))?;
     let signed = pre_authentication_encoding(expected_type, &payload);
-    let mut refusal = KeyError::Signature(signer.fingerprint());
-    for signature in &envelope.signatures {
-        let sig =
-            STANDARD.decode(&signature.sig).map_err(|_| DsseError::Malformed("a `sig` is not base 64".to_owned()))?;
-        match signer.verify(&signed, &sig) {
-            Ok(()) => return Ok(Sealed::new(payload, signer.fingerprint())),
-            Err(e) => refusal = e,
-        }
+    if signatures.iter().any(|signature| signer.verify(&signed, signature).is_ok()) {
+        return Ok(Sealed::new(payload, signer.fingerprint()));
     }
-    Err(refusal.into())
+    Err(KeyError::Signature(signer.fingerprint()).into())
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, DecodeError> {
+    if text.contains(['-', '_']) { URL_SAFE.decode(text) } else { STANDARD.decode(text) }
 }

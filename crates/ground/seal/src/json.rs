@@ -1,7 +1,7 @@
 //! Strict JSON in, canonical JSON out (RFC 8259, RFC 8785).
 //!
 //! Everything that will be hashed, signed or decided upon is read by [`read`]: duplicate keys, nesting beyond a limit,
-//! lone surrogates, numbers that a double cannot hold exactly and trailing text are refused, because two readers could
+//! lone surrogates, integers past 2^53 (the exact rule is in `number.rs`) and trailing text are refused, because two readers could
 //! disagree about them. [`canonical`] writes the one form of RFC 8785.
 
 use std::{cell::Cell, fmt};
@@ -11,9 +11,14 @@ use serde::{
     de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Number, Value};
+use steward_naming::visible;
 
-/// The largest integer that every reader of JSON agrees about: 2^53 - 1 (RFC 7493).
-pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+pub use crate::number::MAX_SAFE_INTEGER;
+use crate::number::{Exact, refuse_double, refuse_integer, refuse_long_integers};
+
+/// serde_json gives keys that begin so a meaning of their own when features like `raw_value` are on, which any crate of
+/// the build can do: a text under such a key would be read as JSON by rules other than ours.
+const PRIVATE_KEY_PREFIX: &str = "$serde_json::private::";
 
 /// What a document may be at most.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +72,19 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8], limits: Limits) -> Result<T, Json
 }
 
 fn serde_path<T: DeserializeOwned>(value: Value) -> Result<T, JsonError> {
-    T::deserialize(value).map_err(|e| JsonError::Shape(e.to_string()))
+    T::deserialize(value).map_err(|e| JsonError::Shape(printable(&e.to_string())))
+}
+
+/// A message of serde's with what it quotes made visible: an unknown field may have any name. Quotation marks stay.
+pub fn printable(message: &str) -> String {
+    let mut out = String::new();
+    for c in message.chars() {
+        match c {
+            '"' | '\'' | '\\' => out.push(c),
+            _ => out.extend(c.escape_debug()),
+        }
+    }
+    out
 }
 
 /// Reads strict JSON as a value.
@@ -87,40 +104,22 @@ pub fn value(bytes: &[u8], limits: Limits) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: &depth, limit: limits.depth }.deserialize(&mut reader).map_err(malformed)?;
     reader.end().map_err(malformed)?;
+    refuse_long_integers(bytes).map_err(|(at, refused)| {
+        let line_start = bytes[..at].iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
+        let line = 1 + bytes[..at].iter().filter(|b| **b == b'\n').count();
+        JsonError::Malformed { line, column: 1 + at - line_start, message: refused.to_string() }
+    })?;
     Ok(value)
 }
 
 /// The canonical form of a value (RFC 8785).
 ///
 /// # Errors
-/// The value holds a number that is not finite or an integer beyond [`MAX_SAFE_INTEGER`], or its keys are not strings.
+/// The value holds a number that is not finite, or one that would be written as an integer beyond [`MAX_SAFE_INTEGER`]; or
+/// it writes a key twice, or a key that is not text.
 pub fn canonical<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
-    let value = serde_json::to_value(value).map_err(|e| JsonError::NotCanonical(e.to_string()))?;
-    exact(&value)?;
+    value.serialize(Exact).map_err(|e| JsonError::NotCanonical(e.to_string()))?;
     serde_json_canonicalizer::to_vec(&value).map_err(|e| JsonError::NotCanonical(e.to_string()))
-}
-
-fn exact(value: &Value) -> Result<(), JsonError> {
-    match value {
-        Value::Number(n) if !number_is_exact(n) => Err(JsonError::NotCanonical(inexact(n))),
-        Value::Array(items) => items.iter().try_for_each(exact),
-        Value::Object(map) => map.values().try_for_each(exact),
-        _ => Ok(()),
-    }
-}
-
-fn inexact(n: &impl fmt::Display) -> String {
-    format!("the number {n} is beyond 2^53 and would be read differently by different readers; write it as a string")
-}
-
-fn number_is_exact(n: &Number) -> bool {
-    match (n.as_u64(), n.as_i64(), n.as_f64()) {
-        (Some(u), _, _) => u <= MAX_SAFE_INTEGER,
-        (_, Some(i), _) => i.unsigned_abs() <= MAX_SAFE_INTEGER,
-        // 1e300 is a double like any other; 9007199254740993.0 was an integer that lost its last digit.
-        (_, _, Some(f)) => f.is_finite() && (f.fract() != 0.0 || f.abs() <= MAX_SAFE_INTEGER as f64 || f.abs() >= 1e21),
-        _ => false,
-    }
 }
 
 /// Reads one value; remembers how deep it is.
@@ -141,10 +140,6 @@ impl Strict<'_> {
 
     fn ascend(&self) {
         self.depth.set(self.depth.get() - 1);
-    }
-
-    fn number<E: de::Error>(n: Number) -> Result<Value, E> {
-        if number_is_exact(&n) { Ok(Value::Number(n)) } else { Err(E::custom(inexact(&n))) }
     }
 }
 
@@ -172,15 +167,18 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_u64<E: de::Error>(self, n: u64) -> Result<Value, E> {
-        Self::number(n.into())
+        refuse_integer(n.into(), false).map_err(E::custom)?;
+        Ok(n.into())
     }
 
     fn visit_i64<E: de::Error>(self, n: i64) -> Result<Value, E> {
-        Self::number(n.into())
+        refuse_integer(n.unsigned_abs().into(), n < 0).map_err(E::custom)?;
+        Ok(n.into())
     }
 
     fn visit_f64<E: de::Error>(self, n: f64) -> Result<Value, E> {
-        Self::number(Number::from_f64(n).ok_or_else(|| E::custom("a number that is not finite"))?)
+        refuse_double(n).map_err(E::custom)?;
+        Ok(Value::Number(Number::from_f64(n).expect("it was just found to be finite")))
     }
 
     fn visit_str<E>(self, s: &str) -> Result<Value, E> {
@@ -206,7 +204,13 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
             if map.contains_key(&key) {
-                return Err(de::Error::custom(format!("the key `{}` is written twice", key.escape_debug())));
+                return Err(de::Error::custom(format!("the key `{}` is written twice", visible(&key))));
+            }
+            if key.starts_with(PRIVATE_KEY_PREFIX) {
+                return Err(de::Error::custom(format!(
+                    "the key `{}` has a meaning inside this node; choose another",
+                    visible(&key)
+                )));
             }
             let value = access.next_value_seed(self)?;
             map.insert(key, value);

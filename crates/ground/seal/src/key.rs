@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use ed25519_dalek::{
     Signer as _,
     pkcs8::{
-        DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _,
+        DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, KeypairBytes,
         spki::der::pem::LineEnding,
     },
 };
@@ -77,7 +77,9 @@ impl SigningKey {
 
     /// The key as PKCS#8 in PEM (RFC 8410), for a file that only its owner can read.
     pub fn to_pkcs8_pem(&self) -> Zeroizing<String> {
-        self.0.to_pkcs8_pem(LineEnding::LF).expect("an Ed25519 key always encodes")
+        // Without the public key, which RFC 5958 allows to be added: OpenSSL 3.0 and others do not read that form.
+        let pair = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
+        pair.to_pkcs8_pem(LineEnding::LF).expect("an Ed25519 key always encodes")
     }
 
     /// The key that verifies what this one signs.

@@ -19,6 +19,7 @@ pub mod dsse;
 pub mod json;
 mod key;
 pub mod note;
+mod number;
 mod sealed;
 
 pub use digest::{Digest, MalformedDigest, equal_in_constant_time, hmac_sha256};

@@ -33,7 +33,7 @@ pub enum NoteError {
     #[error("this is not a verifier key: {0}; one looks like `name+1a2b3c4d+AQ…`")]
     MalformedKey(&'static str),
     /// The key's name cannot be written in a note.
-    #[error("a key's name is not empty and has no spaces and no `+`")]
+    #[error("a key's name is not empty and has no spaces, no control characters and no `+`")]
     Name,
     /// The expected key did not sign it.
     #[error("no signature by `{0}` is on this note")]
@@ -59,7 +59,7 @@ impl NoteKey {
     /// # Errors
     /// The name cannot be written in a note.
     pub fn new(name: &str, key: VerifyingKey) -> Result<Self, NoteError> {
-        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '+') {
+        if !is_key_name(name) {
             return Err(NoteError::Name);
         }
         Ok(Self { name: name.to_owned(), key })
@@ -159,7 +159,7 @@ pub fn open(bytes: &[u8], signer: &NoteKey) -> Result<Sealed<String>, NoteError>
         let signature = line.strip_prefix(SIGNATURE_LINE).and_then(|rest| rest.split_once(' '));
         let Some((name, encoded)) = signature else { return Err(malformed("a signature line is malformed")) };
         let bytes = STANDARD.decode(encoded).map_err(|_| malformed("a signature is not base 64"))?;
-        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '+') || bytes.len() < 5 {
+        if !is_key_name(name) || bytes.len() < 5 {
             return Err(malformed("a signature line is malformed"));
         }
         if name == signer.name() && bytes[..4] == signer.id() && !verified {
@@ -173,6 +173,10 @@ pub fn open(bytes: &[u8], signer: &NoteKey) -> Result<Sealed<String>, NoteError>
     } else {
         Err(NoteError::NotSigned(signer.name().to_owned()))
     }
+}
+
+fn is_key_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c < ' ' || c == '+')
 }
 
 fn is_note_text(text: &str) -> bool {

@@ -1,1 +1,27 @@
-//! What crosses a socket: versioned shapes without behaviour.
+//! What crosses a socket: the shapes of `/v1`, without behaviour.
+//!
+//! The API writes them, `caller` reads them, `--json` prints them; docs/openapi.json is generated from them. Times are RFC 3339
+//! with milliseconds, digests are `sha256:<hex>`, ids and names are text that the receiving side parses. Shapes only grow;
+//! a reader passes over fields that it does not know, a request with fields that nobody knows is refused.
+//!
+//! Deliberately absent: domain types. Turning text into them is the door's work (`api`).
+
+mod actions;
+mod agents;
+mod entries;
+mod node;
+mod people;
+mod policies;
+mod problem;
+
+pub use actions::{
+    Act, ActionList, ActionRecord, ActionResult, Decide, DecisionRecord, EffectRecord, Explanation, MatchedPolicy, Proof,
+};
+pub use agents::{AddAgent, AgentList, AgentRecord};
+pub use entries::{
+    Consistency, EntryList, EntryRecord, ExportQuery, InclusionProof, LedgerHead, SearchQuery, VerifierKey,
+};
+pub use node::{Check, Doctor, NodeStatus};
+pub use people::{AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, Login, PersonList, PersonRecord};
+pub use policies::{ExplainPolicy, PolicyList, PolicyRecord, PolicyVerdict};
+pub use problem::{FieldProblem, Problem};

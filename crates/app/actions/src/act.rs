@@ -1,0 +1,304 @@
+//! Asking for an action, and having it done.
+//!
+//! If the process dies on any line, [`crate::settle_interrupted`] finishes; nothing is dispatched a second time.
+
+use steward_app_node::{Caller, Context, Error, Granted, Kind, code};
+use steward_ledger::{BodyOutcome, kind};
+use steward_naming::{ActionId, Name};
+use steward_permit::{Action, ActionName, Actor, Resource, ResourceKind, Warrant};
+use steward_policy::Question;
+use steward_seal::Digest;
+use steward_store::{Recorded, Refusal};
+use steward_worker::EffectError;
+
+use crate::rows::{EffectRow, Status};
+
+/// What is asked for, as it was written.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// What is to be done.
+    pub action: String,
+    /// The kind of thing that it is to be done to; by the action's noun if not said.
+    pub kind: Option<ResourceKind>,
+    /// To what.
+    pub resource: String,
+    /// What is to be written.
+    pub content: Option<Vec<u8>>,
+    /// How sure the agent says it is, in basis points.
+    pub confidence_bp: Option<u16>,
+}
+
+impl Asked {
+    /// Reads it as an action of the caller's; what is malformed is refused and recorded.
+    async fn read(&self, context: &Context, caller: &Caller) -> Result<Action, Error> {
+        let parsed = ActionName::parse(&self.action).and_then(|name| {
+            let kind = self.kind.unwrap_or_else(|| kind_of(&name));
+            Ok((name, Resource::new(kind, self.resource.as_str())?))
+        });
+        match parsed {
+            Ok((name, resource)) => {
+                let action = Action::new(context.namespace.clone(), name, resource);
+                Ok(match &self.content {
+                    Some(bytes) => action.with_arguments(Digest::of(bytes)),
+                    None => action,
+                })
+            }
+            Err(error) => {
+                let now = context.now();
+                let id = ActionId::new(now, context.dice.as_ref());
+                let written = format!("{} {}", self.action, self.resource);
+                let denial = context.policy().engine.refuse_malformed(
+                    caller.actor.clone(),
+                    caller.key.as_ref().map(|key| key.id.clone()),
+                    context.namespace.clone(),
+                    &written,
+                    id,
+                    now,
+                );
+                context.refuse(caller, denial.clone(), &self.refusal()).await?;
+                Err(Error::from(&denial).saying(error))
+            }
+        }
+    }
+
+    fn refusal(&self) -> Refusal {
+        Refusal { confidence_bp: self.confidence_bp, ..Refusal::default() }
+    }
+}
+
+/// What an action is done to, by its noun.
+fn kind_of(name: &ActionName) -> ResourceKind {
+    match name.as_str().split('.').next().unwrap_or_default() {
+        "fs" | "docs" | "logs" => ResourceKind::File,
+        "plan" => ResourceKind::Plan,
+        "http" | "ssh" => ResourceKind::Host,
+        "shell" | "exec" => ResourceKind::Command,
+        "policy" => ResourceKind::Policy,
+        _ => ResourceKind::Node,
+    }
+}
+
+/// Asks for one action as an agent; if it is allowed, has it done. Tells the action's id: what became of it is on record.
+///
+/// # Errors
+/// The refusal, which is on record; or the node cannot record, and then nothing was done.
+pub async fn act(context: &Context, mut caller: Caller, asked: Asked) -> Result<ActionId, Error> {
+    let Actor::Agent { name: agent, .. } = caller.actor.clone() else {
+        return Err(Error::invalid("actions are done by agents; name the agent"));
+    };
+    let action = asked.read(context, &caller).await?;
+    let question = context.question(&caller, action.clone(), Some(agent.to_string()));
+    let id = question.id.clone();
+    let granted = decided(context, &caller, question, &asked).await?;
+    if action.name().as_str() != "fs.write" {
+        let name = action.name();
+        let message = format!("`{name}` is permitted, but this node has no tool that does it; fs.write is the one it has");
+        let outcome = failed(code::NO_TOOL, &message);
+        let change = context
+            .change(&caller, granted, kind::ACTION_DECIDED, id.as_str())
+            .confidence_bp(asked.confidence_bp)
+            .outcome(outcome);
+        context.commit(change).await?;
+        return Err(Error::new(Kind::Refused, code::NO_TOOL, message).of_action(id));
+    }
+    let Some(content) = asked.content.clone() else {
+        return Err(Error::invalid("`content` is missing: say what is to be written"));
+    };
+    let (warrant, effect) = intend(context, &caller, granted, &agent, &action, &asked).await?;
+    caller.spent(effect.entry_seq);
+    let effect = write(context, &caller, &agent, action, content, warrant, effect).await?;
+    tracing::info!(action.id = id.as_str(), agent.name = %agent, status = effect.status.as_str(), "an action was settled");
+    Ok(id)
+}
+
+/// Decides, and records the decision, about something that is enforced elsewhere. Tells the decision's id.
+///
+/// # Errors
+/// The node cannot record. A denial is an answer here: `Ok` with the denial's error inside.
+pub async fn decide(
+    context: &Context,
+    caller: &Caller,
+    asked: Asked,
+) -> Result<Result<(ActionId, Recorded), Error>, Error> {
+    let action = match asked.read(context, caller).await {
+        Ok(action) => action,
+        Err(error) if error.kind == Kind::Refused => return Ok(Err(error)),
+        Err(error) => return Err(error),
+    };
+    let owner = matches!(caller.actor, Actor::Agent { .. }).then(|| caller.actor.full_name());
+    let question = context.question(caller, action, owner);
+    let id = question.id.clone();
+    match context.decide(caller, question, &asked.refusal()).await? {
+        Err((denial, _)) => Ok(Err(Error::from(&denial))),
+        Ok(granted) => {
+            let change = context
+                .change(caller, granted, kind::ACTION_DECIDED, id.as_str())
+                .confidence_bp(asked.confidence_bp);
+            let done = context.commit(change).await?;
+            Ok(Ok((id, done.recorded)))
+        }
+    }
+}
+
+async fn decided(context: &Context, caller: &Caller, question: Question, asked: &Asked) -> Result<Granted, Error> {
+    context.decide(caller, question, &asked.refusal()).await?.map_err(|(denial, _)| Error::from(&denial))
+}
+
+/// The first commit: the intention is on record.
+async fn intend(
+    context: &Context,
+    caller: &Caller,
+    granted: Granted,
+    agent: &Name,
+    action: &Action,
+    asked: &Asked,
+) -> Result<(Warrant, EffectRow), Error> {
+    let effect = EffectRow {
+        namespace: context.namespace.clone(),
+        id: granted.id(),
+        agent: agent.clone(),
+        action: action.name().to_string(),
+        resource: action.resource().id().to_owned(),
+        arguments: *action.arguments().ok_or_else(|| Error::broken("a write has arguments"))?,
+        status: Status::Intended,
+        intended_at: context.now(),
+        settled_at: None,
+        error: None,
+        written: None,
+        entry_seq: 0,
+    };
+    let change = context
+        .change(caller, granted, kind::ACTION_INTENDED, effect.id.as_str())
+        .confidence_bp(asked.confidence_bp)
+        .row(effect.row());
+    let done = context.commit(change).await?;
+    Ok((done.warrant, EffectRow { entry_seq: done.recorded.seq, ..effect }))
+}
+
+/// Stages, decides again, records that it is being published, publishes, settles.
+async fn write(
+    context: &Context,
+    caller: &Caller,
+    agent: &Name,
+    action: Action,
+    content: Vec<u8>,
+    warrant: Warrant,
+    effect: EffectRow,
+) -> Result<EffectRow, Error> {
+    let folders = std::sync::Arc::clone(&context.folders);
+    let (to, what) = (agent.clone(), action.clone());
+    let staged = match blocking(move || folders.stage(&warrant, &what, &to, &content)).await? {
+        Ok(staged) => staged,
+        Err(error) => return settle(context, effect, Err(&error)).await,
+    };
+    let publishing = match publishing(context, caller, &action, &effect).await {
+        Ok(publishing) => publishing,
+        Err(error) => {
+            // Something changed between the two commits (a key was revoked, say), or it is no longer permitted.
+            let refused = (error.code.to_owned(), error.message.clone());
+            let effect = settled(context, effect, Status::Failed, Some(refused), None).await?;
+            discard(context, &effect).await?;
+            return Err(error.of_action(effect.id));
+        }
+    };
+    let (warrant, effect) = publishing;
+    let folders = std::sync::Arc::clone(&context.folders);
+    let to = agent.clone();
+    let published = blocking(move || folders.publish(warrant, &action, &to, staged)).await?;
+    let effect = settle(context, effect, published.as_ref().map(|p| (p.digest, p.bytes))).await?;
+    if effect.status == Status::Failed {
+        discard(context, &effect).await?;
+    }
+    Ok(effect)
+}
+
+/// The second commit, under the guards of the first: from here on the effect happens.
+async fn publishing(
+    context: &Context,
+    caller: &Caller,
+    action: &Action,
+    effect: &EffectRow,
+) -> Result<(Warrant, EffectRow), Error> {
+    let question = Question {
+        id: effect.id.clone(),
+        ..context.question(caller, action.clone(), Some(effect.agent.to_string()))
+    };
+    let granted = decided(context, caller, question, &Asked::default()).await?;
+    let publishing = EffectRow { status: Status::Publishing, ..effect.clone() };
+    let change = context
+        .change(caller, granted, kind::ACTION_PUBLISHING, effect.id.as_str())
+        .guard(effect.guard())
+        .row(publishing.row());
+    let done = context.commit(change).await?;
+    Ok((done.warrant, EffectRow { entry_seq: done.recorded.seq, ..publishing }))
+}
+
+async fn settle(
+    context: &Context,
+    effect: EffectRow,
+    outcome: Result<(Digest, u64), &EffectError>,
+) -> Result<EffectRow, Error> {
+    match outcome {
+        Ok(written) => settled(context, effect, Status::Succeeded, None, Some(written)).await,
+        Err(error) => {
+            if let Some(source) = std::error::Error::source(error) {
+                tracing::warn!(action.id = effect.id.as_str(), code = error.code(), %source, "an effect failed");
+            }
+            let status =
+                if matches!(error, EffectError::OutcomeUnknown(_)) { Status::Unknown } else { Status::Failed };
+            settled(context, effect, status, Some((error.code().to_owned(), error.to_string())), None).await
+        }
+    }
+}
+
+/// The last commit: how it ended, by the node's own permit, because it must be recorded whatever became of the caller.
+pub(crate) async fn settled(
+    context: &Context,
+    effect: EffectRow,
+    status: Status,
+    error: Option<(String, String)>,
+    written: Option<(Digest, u64)>,
+) -> Result<EffectRow, Error> {
+    let node = Caller::node(&context.namespace);
+    let action = context.action("effect.settle", ResourceKind::Node, effect.id.as_str())?;
+    let outcome = match &error {
+        None => BodyOutcome { success: true, error_type: None, error_message: None },
+        Some((code, message)) => failed(code, message),
+    };
+    let row = EffectRow { status, settled_at: Some(context.now()), error, written, ..effect };
+    for attempt in 1_u32.. {
+        let granted = context.permit(&node, action.clone(), None).await?;
+        let change = context
+            .change(&node, granted, kind::ACTION_SETTLED, row.id.as_str())
+            .guard(row.guard())
+            .outcome(outcome.clone())
+            .row(row.row());
+        match context.commit(change).await {
+            Ok(done) => return Ok(EffectRow { entry_seq: done.recorded.seq, ..row }),
+            // Another policy came into force between the decision and the commit.
+            Err(error) if error.kind == Kind::Stale && attempt < 3 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::broken("attempts are counted"))
+}
+
+fn failed(code: &str, message: &str) -> BodyOutcome {
+    BodyOutcome { success: false, error_type: Some(code.to_owned()), error_message: Some(message.to_owned()) }
+}
+
+/// Removes what was staged, after its failure is on record.
+pub(crate) async fn discard(context: &Context, effect: &EffectRow) -> Result<(), Error> {
+    let folders = std::sync::Arc::clone(&context.folders);
+    let (agent, id) = (effect.agent.clone(), effect.id.clone());
+    // What cannot be removed now is removed when the node starts again.
+    if let Err(error) = blocking(move || folders.discard(&agent, &id)).await? {
+        tracing::warn!(action.id = effect.id.as_str(), %error, "staged bytes could not be removed");
+    }
+    Ok(())
+}
+
+/// Runs something that waits for the disk on a thread for such.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::broken)
+}

@@ -1,0 +1,96 @@
+//! Finishing what a node that died left behind.
+//!
+//! | on record | staged | at the path | so it |
+//! |---|---|---|---|
+//! | intended | maybe | | did not happen: `failed`, INTERRUPTED |
+//! | publishing | yes | | did not happen: `failed`, INTERRUPTED |
+//! | publishing | no | the permitted bytes | happened: `succeeded` |
+//! | publishing | no | something else | may have happened: `unknown`, OUTCOME_UNKNOWN |
+//!
+//! Doing it twice changes nothing: a settled effect is not looked at again. Nothing is dispatched a second time.
+
+use steward_app_node::{Context, Error, code};
+use steward_naming::{ActionId, Name};
+use steward_worker::GrantPath;
+
+use crate::{
+    act::{blocking, discard, settled},
+    rows::{self, EffectRow, Status},
+};
+
+/// What was settled, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Each effect and how it ended.
+    pub effects: Vec<(ActionId, Status)>,
+    /// Staged bytes that no effect on its way claims, and that were removed.
+    pub orphans: usize,
+}
+
+/// Settles every effect that is on its way. Called when a node starts, before it takes requests.
+///
+/// # Errors
+/// The store cannot be read or written.
+pub async fn settle_interrupted(context: &Context) -> Result<Settled, Error> {
+    let mut report = Settled::default();
+    for effect in context.store.read(rows::open_effects)? {
+        let id = effect.id.clone();
+        let status = settle(context, effect).await?;
+        tracing::warn!(action.id = id.as_str(), status = status.as_str(), "an interrupted effect was settled");
+        report.effects.push((id, status));
+    }
+    report.orphans = remove_orphans(context).await?;
+    Ok(report)
+}
+
+async fn settle(context: &Context, effect: EffectRow) -> Result<Status, Error> {
+    let (agent, id) = (effect.agent.clone(), effect.id.clone());
+    let folders = std::sync::Arc::clone(&context.folders);
+    let staged = blocking(move || folders.is_staged(&agent, &id)).await?.map_err(Error::broken)?;
+    if effect.status == Status::Intended || staged {
+        let message = "the node stopped before the effect happened; ask again";
+        let error = Some((code::INTERRUPTED.to_owned(), message.to_owned()));
+        let effect = settled(context, effect, Status::Failed, error, None).await?;
+        discard(context, &effect).await?;
+        return Ok(Status::Failed);
+    }
+    let (agent, resource, arguments) = (effect.agent.clone(), effect.resource.clone(), effect.arguments);
+    let folders = std::sync::Arc::clone(&context.folders);
+    let found = blocking(move || published(&folders, &agent, &resource)).await?;
+    match found {
+        Some((digest, bytes)) if digest == arguments => {
+            settled(context, effect, Status::Succeeded, None, Some((digest, bytes))).await?;
+            Ok(Status::Succeeded)
+        }
+        _ => {
+            let message = "the node died while the effect happened, and what is at the path now is not what was to be written; \
+                           a person must look";
+            let error = Some((code::OUTCOME_UNKNOWN.to_owned(), message.to_owned()));
+            settled(context, effect, Status::Unknown, error, None).await?;
+            Ok(Status::Unknown)
+        }
+    }
+}
+
+/// What is at the path now, if it can be read.
+fn published(folders: &steward_worker::Folders, agent: &Name, resource: &str) -> Option<(steward_seal::Digest, u64)> {
+    let path = GrantPath::parse(resource).ok()?;
+    folders.published(agent, &path).ok().flatten().map(|p| (p.digest, p.bytes))
+}
+
+/// Removes staged bytes whose effect is settled: the node died between settling and removing.
+async fn remove_orphans(context: &Context) -> Result<usize, Error> {
+    let mut removed = 0;
+    loop {
+        let folders = std::sync::Arc::clone(&context.folders);
+        let left = blocking(move || folders.staged()).await?.map_err(Error::broken)?;
+        if left.is_empty() {
+            return Ok(removed);
+        }
+        for (agent, id) in left {
+            let folders = std::sync::Arc::clone(&context.folders);
+            blocking(move || folders.discard(&agent, &id)).await?.map_err(Error::broken)?;
+            removed += 1;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The table `agent`.
+
+use std::str::FromStr;
+
+use rusqlite::{OptionalExtension as _, params};
+use steward_clock::Timestamp;
+use steward_naming::Name;
+use steward_permit::Tier;
+use steward_seal::Digest;
+use steward_store::{Guard, Key, Migration, Reader, Row, StoreError, key};
+
+/// The tables, as they came to be.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    name: "agents-0001",
+    sql: "
+CREATE TABLE agent (
+    namespace    TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    version      TEXT NOT NULL,
+    tier         TEXT NOT NULL CHECK (tier IN ('T0', 'T1', 'T2', 'T3', 'T4')),
+    description  TEXT NOT NULL,
+    capabilities TEXT NOT NULL,
+    manifest     TEXT NOT NULL,
+    status       TEXT NOT NULL CHECK (status IN ('active')),
+    added_at     TEXT NOT NULL,
+    entry_seq    INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name)
+) STRICT;
+",
+}];
+
+/// An agent, as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentRow {
+    /// Its full name.
+    pub name: Name,
+    /// Its manifest's version.
+    pub version: String,
+    /// What it may do, by policy.
+    pub tier: Tier,
+    /// What it is for.
+    pub description: String,
+    /// What it can do, for people to read.
+    pub capabilities: Vec<String>,
+    /// The digest of its manifest, which is a blob.
+    pub manifest: Digest,
+    /// When it was registered.
+    pub added_at: Timestamp,
+    /// Decisions about it that were `allow`, counted from the ledger.
+    pub allowed: u64,
+    /// Decisions about it that were `deny`, counted from the ledger.
+    pub refused: u64,
+    /// The entry that wrote the row; 0 for one that is not written yet.
+    pub entry_seq: u64,
+}
+
+impl AgentRow {
+    /// The row's key.
+    pub fn key(name: &Name) -> Key {
+        key([("namespace", name.namespace().as_str()), ("name", name.label().as_str())])
+    }
+
+    /// That it is still as it was loaded.
+    pub fn guard(&self) -> Guard {
+        Guard::unchanged("agent", Self::key(&self.name), self.entry_seq)
+    }
+
+    pub(crate) fn row(&self) -> Row {
+        let capabilities = serde_json::to_string(&self.capabilities).expect("strings are JSON");
+        Row::put("agent")
+            .text("namespace", self.name.namespace().as_str())
+            .text("name", self.name.label().as_str())
+            .text("version", self.version.as_str())
+            .text("tier", self.tier.as_str())
+            .text("description", self.description.as_str())
+            .text("capabilities", capabilities)
+            .text("manifest", self.manifest.to_string())
+            .text("status", "active")
+            .text("added_at", self.added_at.to_string())
+    }
+}
+
+const AGENT: &str =
+    "SELECT name || '.' || namespace, version, tier, description, capabilities, manifest, added_at, entry_seq FROM agent";
+
+fn agent_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentRow> {
+    Ok(AgentRow {
+        name: parsed(row, 0)?,
+        version: row.get(1)?,
+        tier: parsed(row, 2)?,
+        description: row.get(3)?,
+        capabilities: serde_json::from_str(row.get_ref(4)?.as_str()?).map_err(|e| damaged(4, e))?,
+        manifest: parsed(row, 5)?,
+        added_at: parsed(row, 6)?,
+        allowed: 0,
+        refused: 0,
+        entry_seq: row.get(7)?,
+    })
+}
+
+/// An agent, without its counts.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn agent(reader: &Reader<'_>, name: &Name) -> Result<Option<AgentRow>, StoreError> {
+    let mut statement = reader.sql().prepare_cached(&format!("{AGENT} WHERE namespace = ?1 AND name = ?2"))?;
+    let key = params![name.namespace().as_str(), name.label().as_str()];
+    Ok(statement.query_row(key, agent_row).optional()?)
+}
+
+/// Every agent, by name, without counts.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn agents(reader: &Reader<'_>) -> Result<Vec<AgentRow>, StoreError> {
+    let mut statement = reader.sql().prepare_cached(&format!("{AGENT} ORDER BY namespace, name"))?;
+    Ok(statement.query_map([], agent_row)?.collect::<Result<_, _>>()?)
+}
+
+/// Fills in what the ledger says that the agent was allowed and refused.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn count(reader: &Reader<'_>, agent: &mut AgentRow) -> Result<(), StoreError> {
+    let mut statement = reader.sql().prepare_cached(
+        "SELECT count(*) FILTER (WHERE kind IN ('action.intended', 'action.decided')),
+                count(*) FILTER (WHERE kind = 'action.refused')
+         FROM ledger_entry WHERE actor = ?1",
+    )?;
+    (agent.allowed, agent.refused) =
+        statement.query_row([agent.name.to_string()], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(())
+}
+
+fn parsed<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    row: &rusqlite::Row<'_>,
+    column: usize,
+) -> rusqlite::Result<T> {
+    let text = row.get::<_, String>(column)?;
+    text.parse().map_err(|e: T::Err| damaged(column, e))
+}
+
+fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+}

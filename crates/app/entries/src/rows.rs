@@ -1,0 +1,155 @@
+//! Queries of the ledger, and its named views (LED-3).
+
+use rusqlite::types::ValueRef;
+use serde_json::{Map, Value};
+use steward_clock::Timestamp;
+use steward_store::{EntryRow, Migration, Reader, StoreError};
+
+/// The views, as they came to be. Readable as SQL too.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    name: "entries-0001",
+    sql: "
+CREATE VIEW agent_actions AS
+SELECT e.decision_id                                           AS id,
+       e.time                                                  AS timestamp,
+       e.actor                                                 AS agent_id,
+       json_extract(e.body, '$.actor.version')                 AS agent_version,
+       json_extract(e.body, '$.actor.tier')                    AS tier,
+       e.action                                                AS action,
+       e.decision                                              AS decision,
+       json_extract(e.body, '$.confidence_bp') / 10000.0       AS confidence,
+       CASE WHEN e.decision = 'deny' THEN 0
+            WHEN f.status IS NOT NULL THEN CASE f.status WHEN 'succeeded' THEN 1 WHEN 'failed' THEN 0 END
+            ELSE coalesce(json_extract(e.body, '$.outcome.success'), 1) END AS success,
+       coalesce(f.error_code, json_extract(e.body, '$.outcome.error_type'), json_extract(e.body, '$.decision.code'))
+                                                               AS error_type,
+       coalesce(f.error_message, json_extract(e.body, '$.outcome.error_message')) AS error_message
+FROM ledger_entry e LEFT JOIN effect f ON f.namespace = e.namespace AND f.id = e.decision_id
+WHERE e.kind IN ('action.intended', 'action.refused', 'action.decided')
+  AND json_extract(e.body, '$.actor.kind') = 'agent';
+
+CREATE VIEW violations AS
+SELECT e.decision_id                                           AS id,
+       e.time                                                  AS timestamp,
+       json_extract(e.body, '$.actor.kind')                    AS actor_kind,
+       e.actor                                                 AS actor,
+       e.action                                                AS action,
+       json_extract(e.body, '$.decision.resource.id')          AS resource,
+       json_extract(e.body, '$.decision.code')                 AS code,
+       (SELECT group_concat(json_extract(p.value, '$.id'), ' ') FROM json_each(e.body, '$.decision.policies') p) AS policies
+FROM ledger_entry e
+WHERE e.decision = 'deny';
+",
+}];
+
+/// The views that can be exported by name.
+pub const VIEWS: &[&str] = &["agent_actions", "violations"];
+
+/// The most entries that one search answers.
+pub const MAX_LIMIT: u32 = 1000;
+
+/// Which entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Whose: a full name.
+    pub actor: Option<String>,
+    /// About what.
+    pub subject: Option<String>,
+    /// Which action.
+    pub action: Option<String>,
+    /// `allow` or `deny`.
+    pub decision: Option<String>,
+    /// Which kind of entry.
+    pub kind: Option<String>,
+    /// Which request.
+    pub trace: Option<String>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// Entries before this one only.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Entries, newest first.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn search(reader: &Reader<'_>, filter: &Filter) -> Result<Vec<EntryRow>, StoreError> {
+    let mut conditions = String::new();
+    let mut values: Vec<Box<dyn rusqlite::ToSql>> = Vec::new();
+    // Only what is asked for stands in the query, so that the index of what is asked for serves it.
+    let mut condition = |sql: &str, value: Option<Box<dyn rusqlite::ToSql>>| {
+        if let Some(value) = value {
+            values.push(value);
+            let word = if conditions.is_empty() { "WHERE" } else { " AND" };
+            conditions.push_str(&format!("{word} {sql} ?{}", values.len()));
+        }
+    };
+    let text = |value: &Option<String>| value.clone().map(|v| Box::new(v) as Box<dyn rusqlite::ToSql>);
+    let time = |value: Option<Timestamp>| value.map(|v| Box::new(v.to_string()) as Box<dyn rusqlite::ToSql>);
+    condition("actor =", text(&filter.actor));
+    condition("subject =", text(&filter.subject));
+    condition("action =", text(&filter.action));
+    condition("decision =", text(&filter.decision));
+    condition("kind =", text(&filter.kind));
+    condition("trace =", text(&filter.trace));
+    condition("time >=", time(filter.since));
+    condition("time <", time(filter.until));
+    let before = filter.before.map(|b| Box::new(i64::try_from(b).unwrap_or(i64::MAX)) as Box<dyn rusqlite::ToSql>);
+    condition("seq <", before);
+    let values: Vec<&dyn rusqlite::ToSql> = values.iter().map(AsRef::as_ref).collect();
+    reader.entries(&format!("{conditions} ORDER BY seq DESC LIMIT {}", filter.limit.min(MAX_LIMIT)), &values)
+}
+
+/// Calls `each` with every entry from the first on, until it says that nobody listens.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn each_entry(reader: &Reader<'_>, mut each: impl FnMut(EntryRow) -> bool) -> Result<(), StoreError> {
+    let mut next = 0_u64;
+    loop {
+        let from = i64::try_from(next).unwrap_or(i64::MAX);
+        let page = reader.entries("WHERE seq >= ?1 ORDER BY seq LIMIT 500", &[&from])?;
+        let Some(last) = page.last() else { return Ok(()) };
+        next = last.seq + 1;
+        for entry in page {
+            if !each(entry) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Calls `each` with every row of a view, columns in their order.
+///
+/// # Errors
+/// The store cannot be read. The view must be one of [`VIEWS`].
+pub fn each_row(
+    reader: &Reader<'_>,
+    view: &'static str,
+    mut each: impl FnMut(&[String], Map<String, Value>) -> bool,
+) -> Result<Vec<String>, StoreError> {
+    debug_assert!(VIEWS.contains(&view), "a view's name stands in the query");
+    let mut statement = reader.sql().prepare(&format!("SELECT * FROM {view}"))?;
+    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let mut record = Map::new();
+        for (n, column) in columns.iter().enumerate() {
+            let value = match row.get_ref(n)? {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(i) => i.into(),
+                ValueRef::Real(f) => f.into(),
+                ValueRef::Text(t) | ValueRef::Blob(t) => String::from_utf8_lossy(t).into_owned().into(),
+            };
+            record.insert(column.clone(), value);
+        }
+        if !each(&columns, record) {
+            break;
+        }
+    }
+    Ok(columns)
+}

@@ -1,0 +1,187 @@
+//! Starting and stopping a node.
+//!
+//! First start: keys, tables, policy files; then `ledger.created`, `policy.loaded`, `node.started` are recorded. Every start: what
+//! a node that died left behind is settled before anybody is answered.
+
+use std::{fs::File, sync::Arc};
+
+use steward_app_actions::{Settled, settle_interrupted};
+use steward_app_node::{
+    Caller, Context, Error, Parts,
+    home::{Home, HomeError},
+};
+use steward_app_policies::{FilesError, Loaded};
+use steward_clock::{Clock, Dice};
+use steward_ledger::kind;
+use steward_naming::{Namespace, TraceId};
+use steward_permit::ResourceKind;
+use steward_policy::Mistake;
+use steward_store::{Migration, Options, Store, StoreError};
+use steward_worker::{EffectError, Folders};
+
+/// The key that signs tree heads.
+pub const TREE_HEAD_KEY: &str = "tree-head";
+
+/// The key that signs documents.
+pub const DOCUMENT_KEY: &str = "document";
+
+/// What a node is started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where all of its state is.
+    pub home: Home,
+    /// The namespace that it is the authority for. One that was started keeps its own.
+    pub namespace: Namespace,
+    /// The most bytes of the store.
+    pub max_store_bytes: Option<u64>,
+}
+
+/// A node that is ready to answer.
+pub struct Opened {
+    /// What every verb is given.
+    pub context: Arc<Context>,
+    /// What was settled of what a node that died had left.
+    pub settled: Settled,
+    /// Mistakes in the policy files, which keep them from being loaded; what was in force still is.
+    pub mistakes: Vec<Mistake>,
+    /// Whether this was the first start.
+    pub is_new: bool,
+    /// Held while the node runs.
+    pub lock: File,
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The agents' folders cannot be used.
+    #[error("the agents' folders cannot be used: {0}")]
+    Folders(#[from] EffectError),
+    /// The policy files cannot be read.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The policy files have mistakes, and there is no earlier policy.
+    #[error("the policy has {} mistakes:\n{}", .0.len(), list(.0))]
+    Policy(Vec<Mistake>),
+    /// The home belongs to another namespace.
+    #[error("this home is of the namespace `{found}`, not `{asked}`; leave `--namespace` out, or choose another `--home`")]
+    Namespace {
+        /// The namespace that the home was made for.
+        found: String,
+        /// The namespace that was asked for.
+        asked: String,
+    },
+    /// What a node does when it starts was refused or failed.
+    #[error("{}", in_full(.0))]
+    Start(#[from] Error),
+}
+
+/// Who starts a node reads what is otherwise only for the log.
+fn in_full(error: &Error) -> String {
+    error.context().map_or_else(|| error.to_string(), |context| format!("{error} ({context})"))
+}
+
+fn list(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(|m| format!("  {m}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Every table of the house, in order.
+pub fn migrations() -> Vec<Migration> {
+    [
+        steward_app_node::MIGRATIONS,
+        steward_app_people::rows::MIGRATIONS,
+        steward_app_agents::rows::MIGRATIONS,
+        steward_app_actions::rows::MIGRATIONS,
+        steward_app_entries::rows::MIGRATIONS,
+    ]
+    .concat()
+}
+
+/// Opens a node's home, makes what is missing, and settles what was left behind.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Result<Opened, OpenError> {
+    let Settings { home, namespace, .. } = settings;
+    home.prepare()?;
+    let lock = home.lock()?;
+    steward_app_policies::install(&home.policies())?;
+    let tree_head_key = home.signing_key(TREE_HEAD_KEY, dice.as_ref())?;
+    home.signing_key(DOCUMENT_KEY, dice.as_ref())?;
+    let unique = TraceId::new(clock.now(), dice.as_ref()).as_str().trim_start_matches("trc_").to_lowercase();
+    let store = Store::open(
+        &home.store(),
+        Options {
+            clock: Arc::clone(&clock),
+            dice: Arc::clone(&dice),
+            tree_head_key,
+            new_origin: format!("{namespace}/ledger/{unique}"),
+            migrations: migrations(),
+            max_bytes: settings.max_store_bytes,
+        },
+    )?;
+    let found = store.head_key().name().split('/').next().unwrap_or_default().to_owned();
+    if found != namespace.as_str() {
+        return Err(OpenError::Namespace { found, asked: namespace.to_string() });
+    }
+    let folders = Folders::open(&home.agents())?;
+    let stored = steward_app_policies::restore(&store, namespace, dice.as_ref())?;
+    let is_new = stored.is_none();
+    let policy = match stored {
+        Some(policy) => policy,
+        None => {
+            let sources = steward_app_policies::read(&home.policies())?;
+            steward_app_policies::first(sources, namespace, dice.as_ref()).map_err(OpenError::Policy)?
+        }
+    };
+    let context =
+        Arc::new(Context::new(Parts { store, clock, dice, namespace: namespace.clone(), folders, policy }));
+    if is_new {
+        record(&context, "ledger.create", ResourceKind::Ledger, kind::LEDGER_CREATED).await?;
+    }
+    let settled = settle_interrupted(&context).await?;
+    let mut mistakes = Vec::new();
+    match steward_app_policies::read(&home.policies()) {
+        Err(error) => tracing::error!(%error, "the policy files cannot be read; what was in force still is"),
+        Ok(sources) => {
+            if let Loaded::Mistakes(found) = steward_app_policies::reload(&context, sources).await? {
+                mistakes = found;
+            }
+        }
+    }
+    record(&context, "node.start", ResourceKind::Node, kind::NODE_STARTED).await?;
+    Ok(Opened { context, settled, mistakes, is_new, lock })
+}
+
+/// Records that the node stops, and closes its store. Effects on their way should have ended.
+///
+/// # Errors
+/// It cannot be recorded; the store is closed all the same.
+pub async fn close(context: &Context) -> Result<(), Error> {
+    let counted = context.record_counted_denials(true).await;
+    let stopped = record(context, "node.stop", ResourceKind::Node, kind::NODE_STOPPED).await;
+    context.store.close();
+    counted.and(stopped)
+}
+
+/// Something that the node does by itself, and records.
+async fn record(
+    context: &Context,
+    action: &'static str,
+    resource: ResourceKind,
+    kind: &'static str,
+) -> Result<(), Error> {
+    let node = Caller::node(&context.namespace);
+    let action = context.action(action, resource, context.namespace.as_str())?;
+    let granted = context.permit(&node, action, None).await?;
+    let change = context
+        .change(&node, granted, kind, context.namespace.as_str())
+        .detail("program", concat!("steward ", env!("CARGO_PKG_VERSION")));
+    context.commit(change).await?;
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! The work that is done without being asked for: woken by a timer, without input, idempotent, and it says what it did.
+//!
+//! Policy files that changed are put in force; refusals that were only counted are recorded. Deliberately absent: a wake-up by
+//! signal (a look at a few small files every second costs less than watching them).
+
+use std::path::Path;
+
+use steward_app_node::{Context, Error};
+use steward_app_policies::Loaded;
+use steward_policy::Mistake;
+use steward_seal::Digest;
+
+/// What the background knows from one round to the next.
+#[derive(Debug, Default)]
+pub struct Tended {
+    /// The files that were looked at last.
+    seen: Option<Digest>,
+    /// Their mistakes, if they have any: what was in force still is.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// One round.
+///
+/// # Errors
+/// The store cannot write, or the files cannot be read; the next round tries again.
+pub async fn tend(context: &Context, policies: &Path, tended: &mut Tended) -> Result<(), Error> {
+    context.record_counted_denials(false).await?;
+    let sources = steward_app_policies::read(policies).map_err(Error::broken)?;
+    let version = sources.version();
+    if tended.seen == Some(version) {
+        return Ok(());
+    }
+    tended.mistakes = match steward_app_policies::reload(context, sources).await? {
+        Loaded::Mistakes(mistakes) => {
+            for mistake in &mistakes {
+                tracing::error!(%mistake, "the policy files have a mistake; what was in force still is");
+            }
+            mistakes
+        }
+        Loaded::Unchanged | Loaded::InForce { .. } => Vec::new(),
+    };
+    tended.seen = Some(version);
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! Who calls a verb.
+
+use steward_naming::{Namespace, TraceId};
+use steward_permit::{Actor, KeyUse};
+use steward_store::{Guard, Key, Row};
+
+/// Somebody whose key was checked, or the node itself.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who.
+    pub actor: Actor,
+    /// The key that they came with.
+    pub key: Option<KeyUse>,
+    /// The request.
+    pub trace: Option<TraceId>,
+    /// What must still hold when something is written for them: the key and its holder are as they were loaded.
+    pub guards: Vec<Guard>,
+    /// The key's row once it is used up, if it is good for one request only. It is written with the request's first change.
+    pub spend: Option<Spend>,
+}
+
+/// The row of a key that is good for one request, as it will be once it is used.
+#[derive(Debug, Clone)]
+pub struct Spend {
+    /// The row.
+    pub row: Row,
+    /// Its key.
+    pub key: Key,
+}
+
+impl Caller {
+    /// The node itself.
+    pub fn node(namespace: &Namespace) -> Self {
+        Self {
+            actor: Actor::Node { namespace: namespace.clone() },
+            key: None,
+            trace: None,
+            guards: Vec::new(),
+            spend: None,
+        }
+    }
+
+    /// After a change that used the key up: the key's row is now as entry `seq` left it.
+    pub fn spent(&mut self, seq: u64) {
+        if let Some(Spend { row, key }) = self.spend.take() {
+            self.guards.retain(|guard| !guard.is_of(row.table(), &key));
+            self.guards.push(Guard::unchanged(row.table(), key, seq));
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What every verb is given.
+
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use steward_clock::{Clock, Dice, Timestamp};
+use steward_ledger::kind;
+use steward_naming::{ActionId, Namespace};
+use steward_permit::{Action, ActionName, Denial, Permit, Resource, ResourceKind};
+use steward_policy::Question;
+use steward_store::{Change, Committed, Guard, Recorded, Refusal, Store, key};
+use steward_worker::Folders;
+
+use crate::{caller::Caller, denials::Denials, error::Error, policy::InForce};
+
+/// What a context is made of.
+pub struct Parts {
+    /// The durable store.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub dice: Arc<dyn Dice>,
+    /// The namespace that the node is the authority for.
+    pub namespace: Namespace,
+    /// What agents own.
+    pub folders: Folders,
+    /// The policy in force.
+    pub policy: InForce,
+}
+
+/// What every verb is given. One for each node, shared by all requests.
+pub struct Context {
+    /// The durable store.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub dice: Arc<dyn Dice>,
+    /// The namespace that the node is the authority for.
+    pub namespace: Namespace,
+    /// What agents own.
+    pub folders: Arc<Folders>,
+    /// When this process started.
+    pub started_at: Timestamp,
+    policy: ArcSwap<InForce>,
+    denials: Mutex<Denials>,
+}
+
+/// Leave to make a change, and what must still hold when it is made.
+#[derive(Debug)]
+#[must_use]
+pub struct Granted {
+    /// The permit.
+    pub permit: Permit,
+    guards: Vec<Guard>,
+}
+
+impl Granted {
+    /// The decision's id, which is also the effect's.
+    pub fn id(&self) -> ActionId {
+        self.permit.ruling().id.clone()
+    }
+}
+
+impl Context {
+    /// A node's context.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            started_at: parts.clock.now(),
+            store: parts.store,
+            clock: parts.clock,
+            dice: parts.dice,
+            namespace: parts.namespace,
+            folders: Arc::new(parts.folders),
+            policy: ArcSwap::from_pointee(parts.policy),
+            denials: Mutex::new(Denials::default()),
+        }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<InForce> {
+        self.policy.load_full()
+    }
+
+    /// Puts another policy in force, after it was recorded.
+    pub fn put_in_force(&self, policy: InForce) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// An action of this node's namespace.
+    ///
+    /// # Errors
+    /// The resource is malformed.
+    pub fn action(&self, name: &'static str, kind: ResourceKind, id: impl Into<String>) -> Result<Action, Error> {
+        let name = ActionName::parse(name)?;
+        Ok(Action::new(self.namespace.clone(), name, Resource::new(kind, id)?))
+    }
+
+    /// Decides. A denial is recorded, or counted, before it is returned.
+    ///
+    /// # Errors
+    /// The denial; or the store cannot record it.
+    pub async fn permit(&self, caller: &Caller, action: Action, owner: Option<String>) -> Result<Granted, Error> {
+        let question = self.question(caller, action, owner);
+        self.decide(caller, question, &Refusal::default()).await?.map_err(|(denial, _)| Error::from(&denial))
+    }
+
+    /// Decides about something that changes nothing, and is not recorded unless it is refused: a read.
+    ///
+    /// # Errors
+    /// As [`Context::permit`].
+    pub async fn allow(&self, caller: &Caller, action: Action, owner: Option<String>) -> Result<(), Error> {
+        self.permit(caller, action, owner).await.map(|_| ())
+    }
+
+    /// Whether it would be allowed, without asking for it.
+    pub fn would_allow(&self, caller: &Caller, action: Action, owner: Option<String>) -> bool {
+        self.policy().engine.weigh(&self.question(caller, action, owner)).allowed
+    }
+
+    /// A question to the policy.
+    pub fn question(&self, caller: &Caller, action: Action, owner: Option<String>) -> Question {
+        Question {
+            id: ActionId::new(self.now(), self.dice.as_ref()),
+            actor: caller.actor.clone(),
+            key: caller.key.clone(),
+            action,
+            owner,
+        }
+    }
+
+    /// Decides, and tells a denial apart from what is broken. `refusal` is what the denial's entry says beside it. The second
+    /// part of a denial is its entry, unless it was only counted.
+    ///
+    /// # Errors
+    /// The store cannot record the denial.
+    pub async fn decide(
+        &self,
+        caller: &Caller,
+        question: Question,
+        refusal: &Refusal,
+    ) -> Result<Result<Granted, (Denial, Option<Recorded>)>, Error> {
+        let now = self.now();
+        let policy = self.policy();
+        match policy.engine.decide(question, now) {
+            Ok(permit) => {
+                let mut guards = caller.guards.clone();
+                if let Some(seq) = policy.entry_seq {
+                    guards.push(Guard::unchanged("policy", key([("namespace", self.namespace.as_str())]), seq));
+                }
+                Ok(Ok(Granted { permit, guards }))
+            }
+            Err(denial) => {
+                let recorded = self.refuse(caller, (*denial).clone(), refusal).await?;
+                Ok(Err((*denial, recorded)))
+            }
+        }
+    }
+
+    /// Records a denial, or counts it. Tells its entry, if it has one.
+    ///
+    /// # Errors
+    /// The store cannot record it.
+    pub async fn refuse(&self, caller: &Caller, denial: Denial, refusal: &Refusal) -> Result<Option<Recorded>, Error> {
+        let first = self.denials.lock().expect("no holder of this lock panics").is_first(&denial, self.now());
+        if denial.is_incident() {
+            let errors = denial.errors().join("; ");
+            tracing::error!(actor.name = denial.ruling().actor.full_name(), errors, "a policy could not be evaluated");
+        }
+        if !first {
+            return Ok(None);
+        }
+        let refusal = Refusal { trace: caller.trace.clone(), ..refusal.clone() };
+        Ok(Some(self.store.refuse(denial, refusal).await?))
+    }
+
+    /// A change that was granted: with its guards, the request's trace, and the caller's key used up if it is to be.
+    pub fn change(&self, caller: &Caller, granted: Granted, kind: &'static str, subject: impl Into<String>) -> Change {
+        let change = Change::new(granted.permit, kind, subject).guards(granted.guards).trace(caller.trace.clone());
+        match &caller.spend {
+            Some(spend) => change.row(spend.row.clone()),
+            None => change,
+        }
+    }
+
+    /// Makes a change.
+    ///
+    /// # Errors
+    /// It was stale, or the store cannot write.
+    pub async fn commit(&self, change: Change) -> Result<Committed, Error> {
+        Ok(self.store.commit(change).await?)
+    }
+
+    /// Records the counts of refusals whose minute is over, or all when the node stops.
+    ///
+    /// # Errors
+    /// The store cannot record them.
+    pub async fn record_counted_denials(&self, stopping: bool) -> Result<(), Error> {
+        let counted = self.denials.lock().expect("no holder of this lock panics").take(self.now(), stopping);
+        let Some(counted) = counted else { return Ok(()) };
+        let node = Caller::node(&self.namespace);
+        let action = self.action("denials.count", ResourceKind::Ledger, self.namespace.as_str())?;
+        let granted = self.permit(&node, action, None).await?;
+        let change = self
+            .change(&node, granted, kind::DENIALS_COUNTED, self.namespace.as_str())
+            .detail("minute", counted.minute.to_string())
+            .detail("counts", counted.counts);
+        self.commit(change).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! Enrolling and disabling people.
+
+use steward_app_node::{Caller, Context, Error, Kind, code};
+use steward_ledger::kind;
+use steward_naming::Label;
+use steward_permit::{ResourceKind, Role, Scope};
+use steward_store::Guard;
+
+use crate::{
+    keys::{Created, Holder, NewKey, draft},
+    rows::{self, PersonRow},
+};
+
+/// How long the first person's log-in key is good for: a day, in seconds.
+pub const BOOTSTRAP_LIFETIME_S: u64 = 24 * 3600;
+
+fn new_person(context: &Context, name: Label, mut roles: Vec<Role>) -> Result<PersonRow, Error> {
+    if roles.is_empty() {
+        return Err(Error::invalid("`roles` is empty: viewer, operator, reviewer and admin are known"));
+    }
+    roles.sort();
+    roles.dedup();
+    Ok(PersonRow {
+        namespace: context.namespace.clone(),
+        name,
+        roles,
+        active: true,
+        added_at: context.now(),
+        entry_seq: 0,
+    })
+}
+
+/// Enrols a person.
+///
+/// # Errors
+/// It is not allowed, or the name is in use.
+pub async fn add(context: &Context, caller: &Caller, name: Label, roles: Vec<Role>) -> Result<PersonRow, Error> {
+    let person = new_person(context, name, roles)?;
+    let action = context.action("person.add", ResourceKind::Person, person.name.as_str())?;
+    let granted = context.permit(caller, action, None).await?;
+    let key = PersonRow::key(&person.namespace, &person.name);
+    if context.store.read(|r| rows::person(r, &person.namespace, &person.name))?.is_some() {
+        let message = format!("there is a person `{}` already; names are not given twice", person.name);
+        return Err(Error::new(Kind::Taken, code::NAME_TAKEN, message));
+    }
+    let change = context
+        .change(caller, granted, kind::PERSON_ADDED, person.name.as_str())
+        .guard(Guard::absent("person", key))
+        .row(person.row());
+    let done = context.commit(change).await?;
+    Ok(PersonRow { entry_seq: done.recorded.seq, ..person })
+}
+
+/// Enrols the first person, with a log-in key, when nobody is there who could: the node's own act, recorded as such.
+/// Does nothing if somebody is enrolled.
+///
+/// # Errors
+/// The policy does not let the node do it.
+pub async fn bootstrap(context: &Context, name: Label, roles: Vec<Role>) -> Result<Option<Created>, Error> {
+    if !context.store.read(|r| rows::people(r, &context.namespace))?.is_empty() {
+        return Ok(None);
+    }
+    let node = Caller::node(&context.namespace);
+    let person = new_person(context, name.clone(), roles)?;
+    let new = NewKey {
+        holder: Holder::Person(name),
+        holder_guard: None,
+        label: "first log-in".to_owned(),
+        scopes: vec![Scope::Login],
+        lifetime_s: BOOTSTRAP_LIFETIME_S,
+        single_use: true,
+    };
+    let created = draft(context, new)?;
+    let action = context.action("key.bootstrap", ResourceKind::Person, person.name.as_str())?;
+    let granted = context.permit(&node, action, None).await?;
+    let change = context
+        .change(&node, granted, kind::PERSON_ADDED, person.name.as_str())
+        .guard(Guard::absent("person", PersonRow::key(&person.namespace, &person.name)))
+        .row(person.row())
+        .row(created.key.row());
+    context.commit(change).await?;
+    Ok(Some(created))
+}
+
+/// Everybody.
+///
+/// # Errors
+/// It is not allowed.
+pub async fn people(context: &Context, caller: &Caller) -> Result<Vec<PersonRow>, Error> {
+    let action = context.action("person.read", ResourceKind::Person, "*")?;
+    context.allow(caller, action, None).await?;
+    Ok(context.store.read(|r| rows::people(r, &context.namespace))?)
+}
+
+/// Disables a person: from the commit on, none of their keys is good for anything.
+///
+/// # Errors
+/// There is nobody of that name, it is not allowed, or they are the last administrator.
+pub async fn disable(context: &Context, caller: &Caller, name: &Label) -> Result<PersonRow, Error> {
+    let action = context.action("person.disable", ResourceKind::Person, name.as_str())?;
+    let granted = context.permit(caller, action, None).await?;
+    let everybody = context.store.read(|r| rows::people(r, &context.namespace))?;
+    let is_admin = |p: &&PersonRow| p.active && p.roles.contains(&Role::Admin);
+    let row = everybody.iter().find(|p| p.name == *name);
+    let row = row.cloned().ok_or_else(|| Error::not_found(format!("person `{name}`")))?;
+    if !row.active {
+        return Ok(row);
+    }
+    let others: Vec<&PersonRow> = everybody.iter().filter(is_admin).filter(|p| p.name != *name).collect();
+    if others.is_empty() && is_admin(&&row) {
+        let message = "this is the last administrator; enrol another first, so that somebody can manage this node";
+        return Err(Error::new(Kind::Refused, code::LAST_ADMIN, message));
+    }
+    let disabled = PersonRow { active: false, ..row.clone() };
+    // One other administrator must still be there, or two who disable each other would leave nobody.
+    let change = context
+        .change(caller, granted, kind::PERSON_DISABLED, name.as_str())
+        .guard(row.guard())
+        .guards(others.first().map(|p| p.guard()))
+        .row(disabled.row());
+    let done = context.commit(change).await?;
+    Ok(PersonRow { entry_seq: done.recorded.seq, ..disabled })
+}

@@ -1,0 +1,110 @@
+//! The policy's files in the home.
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use steward_policy::{MAX_SOURCES_BYTES, Source, Sources};
+
+/// The most files of a policy.
+const MAX_FILES: usize = 1000;
+
+/// How deep folders may lie within each other.
+const MAX_DEPTH: usize = 4;
+
+/// Why the files cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// The file system says no.
+    #[error("`{path}`: {source}")]
+    Io {
+        /// What could not be read or written.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Too many, too deep, too large.
+    #[error("`{path}`: a policy has at most 1000 files, 4 folders deep, 4 MiB in all")]
+    TooMuch {
+        /// Where it was noticed.
+        path: String,
+    },
+    /// There is no schema.
+    #[error("`{0}` is missing; `steward up` with an empty `policies` folder installs what ships")]
+    NoSchema(String),
+}
+
+/// Writes the policy that ships into `folder`, if there is no such folder yet.
+///
+/// # Errors
+/// The file system says no.
+pub fn install(folder: &Path) -> Result<bool, FilesError> {
+    if folder.exists() && fs::read_dir(folder).map_err(|e| at(folder, e))?.next().is_some() {
+        return Ok(false);
+    }
+    let sources = Sources::shipped();
+    for source in sources.policies.iter().chain([&sources.schema]) {
+        let path = folder.join(&source.name);
+        let parent = path.parent().unwrap_or(folder);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|e| at(parent, e))?;
+        fs::write(&path, &source.text).map_err(|e| at(&path, e))?;
+    }
+    Ok(true)
+}
+
+/// Reads every `.cedar` file beneath `folder`, and the schema.
+///
+/// # Errors
+/// A file cannot be read, or there is too much.
+pub fn read(folder: &Path) -> Result<Sources, FilesError> {
+    let mut policies = Vec::new();
+    let mut bytes = 0;
+    gather(folder, folder, 0, &mut policies, &mut bytes)?;
+    policies.sort_by(|a, b| a.name.cmp(&b.name));
+    let path = folder.join(Sources::SCHEMA_FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) if text.len() + bytes <= MAX_SOURCES_BYTES => text,
+        Ok(_) => return Err(FilesError::TooMuch { path: path.display().to_string() }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(FilesError::NoSchema(path.display().to_string())),
+        Err(e) => return Err(at(&path, e)),
+    };
+    Ok(Sources { schema: Source { name: Sources::SCHEMA_FILE.to_owned(), text }, policies })
+}
+
+fn gather(
+    root: &Path,
+    folder: &Path,
+    depth: usize,
+    policies: &mut Vec<Source>,
+    bytes: &mut usize,
+) -> Result<(), FilesError> {
+    let too_much = |path: &Path| FilesError::TooMuch { path: path.display().to_string() };
+    if depth > MAX_DEPTH {
+        return Err(too_much(folder));
+    }
+    let entries = fs::read_dir(folder).map_err(|e| at(folder, e))?;
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>().map_err(|e| at(folder, e))?;
+    paths.sort();
+    for path in paths {
+        let kind = fs::symlink_metadata(&path).map_err(|e| at(&path, e))?.file_type();
+        if kind.is_dir() {
+            gather(root, &path, depth + 1, policies, bytes)?;
+        } else if kind.is_file() && path.extension().is_some_and(|e| e == "cedar") {
+            let text = fs::read_to_string(&path).map_err(|e| at(&path, e))?;
+            *bytes += text.len();
+            if policies.len() == MAX_FILES || *bytes > MAX_SOURCES_BYTES {
+                return Err(too_much(&path));
+            }
+            let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+            policies.push(Source { name, text });
+        }
+    }
+    Ok(())
+}
+
+fn at(path: &Path, source: io::Error) -> FilesError {
+    FilesError::Io { path: path.display().to_string(), source }
+}

@@ -1,0 +1,80 @@
+//! The kinds of entries. A kind stands in the leaf, where strangers can read it, so it names what happened and to nobody.
+//!
+//! `kind::is_well_formed` says what a kind looks like; [`ALL`] lists those of this version. An audit accepts others that
+//! are well formed: an older reader must be able to verify a newer ledger.
+//!
+//! Deliberately absent: what each kind's detail holds; that is said where the entry is made.
+
+/// The most bytes of a kind.
+pub const MAX_KIND_BYTES: usize = 64;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+
+        /// Every kind of this version.
+        pub const ALL: &[&str] = &[$($name),*];
+    };
+}
+
+kinds! {
+    /// The ledger was made: its first entry, which names its origin.
+    LEDGER_CREATED = "ledger.created";
+    /// Policies were read and are in force from here on; the body names their version and files.
+    POLICY_LOADED = "policy.loaded";
+    /// A person was enrolled.
+    PERSON_ADDED = "person.added";
+    /// A person may no longer do anything.
+    PERSON_DISABLED = "person.disabled";
+    /// A key was made for a person or an agent; only its digest is kept.
+    KEY_CREATED = "key.created";
+    /// A key no longer opens anything.
+    KEY_REVOKED = "key.revoked";
+    /// A key for logging in was exchanged for another, once.
+    KEY_EXCHANGED = "key.exchanged";
+    /// An agent was enrolled.
+    AGENT_ADDED = "agent.added";
+    /// An action was permitted and is about to be staged.
+    ACTION_INTENDED = "action.intended";
+    /// An action was permitted again and is about to be published; whoever finds this as the last entry must find out.
+    ACTION_PUBLISHING = "action.publishing";
+    /// How an action ended: it succeeded, failed, or nobody knows.
+    ACTION_SETTLED = "action.settled";
+    /// A decision that was asked for by itself, without an effect.
+    ACTION_DECIDED = "action.decided";
+    /// An action was refused: the first of its principal, action and minute, whole.
+    ACTION_REFUSED = "action.refused";
+    /// How many more refusals like the one before there were in that minute.
+    DENIALS_COUNTED = "denials.counted";
+    /// The node started, with this version and configuration.
+    NODE_STARTED = "node.started";
+    /// The node was stopped in order. If this is missing before the next start, it was killed.
+    NODE_STOPPED = "node.stopped";
+    /// The store's tables were brought to a newer version.
+    STORE_MIGRATED = "store.migrated";
+    /// Somebody read bodies of the ledger: reading the audit is itself audited.
+    LEDGER_READ = "ledger.read";
+}
+
+/// Whether `kind` can stand in a leaf: 1 to 64 of `a-z`, `0-9`, `_` and inner dots.
+pub fn is_well_formed(kind: &str) -> bool {
+    kind.len() <= MAX_KIND_BYTES
+        && kind.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
+        && !kind.split('.').any(str::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALL, is_well_formed};
+
+    #[test]
+    fn kinds_are_well_formed_and_different() {
+        for (n, kind) in ALL.iter().enumerate() {
+            assert!(is_well_formed(kind), "{kind}");
+            assert!(!ALL[..n].contains(kind), "{kind} is there twice");
+        }
+        for kind in ["", ".", "a.", ".a", "a..b", "A", "a b", "ä", "a\"", &"a".repeat(65)] {
+            assert!(!is_well_formed(kind), "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The engine: questions in, permits and denials out.
+
+use std::fmt;
+
+use steward_clock::Timestamp;
+use steward_naming::{ActionId, KeyId, Namespace, visible};
+use steward_permit::{
+    Action, ActionName, Actor, Denial, DenialCode, Issuer, KeyUse, Matched, Permit, Resource, ResourceKind, Ruling,
+};
+use steward_seal::Digest;
+
+use crate::{
+    compile::compile,
+    mistake::Mistake,
+    slice::SlicedSet,
+    sources::Sources,
+    vocabulary::{Asked, Vocabulary},
+};
+
+/// What is asked of the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The id that the decision will have.
+    pub id: ActionId,
+    /// Who asks.
+    pub actor: Actor,
+    /// The key that they ask with; none for the node, and for an agent inside its own run.
+    pub key: Option<KeyUse>,
+    /// What they ask for.
+    pub action: Action,
+    /// The full name of whom the resource belongs to, as the node knows it, and never as the caller says.
+    pub owner: Option<String>,
+}
+
+/// What the policies say of a question. Not a permit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it would be permitted.
+    pub allowed: bool,
+    /// Why not.
+    pub code: Option<DenialCode>,
+    /// The policies that decided; those in error, if any were.
+    pub policies: Vec<Matched>,
+    /// Messages of policies that could not be evaluated.
+    pub errors: Vec<String>,
+    /// How many policies were looked at.
+    pub considered: usize,
+}
+
+/// What a policy does when it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// It permits, unless another forbids.
+    Permit,
+    /// It forbids, whatever others say.
+    Forbid,
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Permit => "permit",
+            Self::Forbid => "forbid",
+        })
+    }
+}
+
+/// A policy in force, for people to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its `@id`.
+    pub id: String,
+    /// The file that it stands in.
+    pub file: String,
+    /// The line that it starts at, from 1.
+    pub line: usize,
+    /// What it does when it matches.
+    pub effect: Effect,
+    /// Its `@description`.
+    pub description: Option<String>,
+}
+
+/// The policies in force. Shared freely between threads; replaced as a whole when policy is loaded.
+pub struct Engine {
+    set: SlicedSet,
+    listed: Vec<Listed>,
+    vocabulary: Vocabulary,
+    version: Digest,
+    issuer: Issuer,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("version", &self.version).field("policies", &self.listed.len()).finish()
+    }
+}
+
+impl Engine {
+    /// Compiles policies.
+    ///
+    /// # Errors
+    /// Every mistake in every file, sorted by file, line and column.
+    pub fn compile(sources: &Sources) -> Result<Self, Vec<Mistake>> {
+        let compiled = compile(sources)?;
+        Ok(Self {
+            set: compiled.set,
+            listed: compiled.listed,
+            vocabulary: compiled.vocabulary,
+            version: sources.version(),
+            issuer: Issuer::for_policy_engine(),
+        })
+    }
+
+    /// Decides.
+    ///
+    /// # Errors
+    /// The denial, to be recorded. A policy that could not be evaluated denies, even where another permits.
+    pub fn decide(&self, question: Question, now: Timestamp) -> Result<Permit, Box<Denial>> {
+        let verdict = self.weigh(&question);
+        let Question { id, actor, key, action, owner: _ } = question;
+        let (policies, policy_version) = (verdict.policies, self.version);
+        let ruling = Ruling { id, actor, key: key.map(|k| k.id), action, policies, policy_version, at: now };
+        match verdict.code {
+            None => Ok(self.issuer.permit(ruling)),
+            Some(code) => Err(Box::new(self.issuer.denial(ruling, code, verdict.errors))),
+        }
+    }
+
+    /// What [`decide`](Self::decide) would say, without a permit: for `policy explain` and `policy test`.
+    pub fn weigh(&self, question: &Question) -> Verdict {
+        let denied = |code, errors: Vec<String>| Verdict {
+            allowed: false,
+            code: Some(code),
+            policies: Vec::new(),
+            errors,
+            considered: 0,
+        };
+        let (request, entities) = match self.vocabulary.ask(question) {
+            Asked::Request(request, entities) => (request, entities),
+            Asked::Unknown => return denied(DenialCode::UnknownAction, Vec::new()),
+            Asked::Misapplied => return denied(DenialCode::NotPermitted, Vec::new()),
+            Asked::Unspeakable(message) => return denied(DenialCode::PolicyError, vec![message]),
+        };
+        let answer = self.set.is_authorized(&request, &entities);
+        let considered = answer.considered;
+        if !answer.errors.is_empty() {
+            let errors = answer.errors.iter().map(|(n, message)| format!("{}: {message}", self.listed[*n].id));
+            let policies = answer.errors.keys().map(|n| self.matched(*n)).collect();
+            let code = Some(DenialCode::PolicyError);
+            return Verdict { allowed: false, code, policies, errors: errors.collect(), considered };
+        }
+        let policies: Vec<Matched> = answer.reasons.iter().map(|n| self.matched(*n)).collect();
+        // Cedar allows only by a permit that matched; that it names one is what our records rest on.
+        let allowed = answer.allowed && !policies.is_empty();
+        let code = match (allowed, policies.is_empty()) {
+            (true, _) => None,
+            (false, true) => Some(DenialCode::NotPermitted),
+            (false, false) => Some(DenialCode::Forbidden),
+        };
+        Verdict { allowed, code, policies, errors: Vec::new(), considered }
+    }
+
+    /// The denial of something whose action or resource could not be read: there is nothing for a policy to see. It stands
+    /// as the action `malformed`, done to a command named by what was written, made visible.
+    pub fn refuse_malformed(
+        &self,
+        actor: Actor,
+        key: Option<KeyId>,
+        namespace: Namespace,
+        written: &str,
+        id: ActionId,
+        now: Timestamp,
+    ) -> Denial {
+        let shown = if written.is_empty() { "(nothing)".to_owned() } else { visible(written) };
+        let resource = Resource::new(ResourceKind::Command, shown).expect("visible text is short and plain");
+        let name = ActionName::parse("malformed").expect("a plain word");
+        let action = Action::new(namespace, name, resource);
+        let (policies, policy_version) = (Vec::new(), self.version);
+        let ruling = Ruling { id, actor, key, action, policies, policy_version, at: now };
+        self.issuer.denial(ruling, DenialCode::Malformed, Vec::new())
+    }
+
+    /// The version (digest) of the policies: [`Sources::version`].
+    pub fn version(&self) -> Digest {
+        self.version
+    }
+
+    /// All policies, in the order of their files.
+    pub fn listed(&self) -> &[Listed] {
+        &self.listed
+    }
+
+    /// The names of all actions in order, with the kinds of actors (`agent`, `person`, `node`) that can ask for each.
+    pub fn actions(&self) -> Vec<(String, Vec<&'static str>)> {
+        let mut all: Vec<_> = self.vocabulary.actions().map(|(name, kinds)| (name.to_owned(), kinds)).collect();
+        all.sort();
+        all
+    }
+
+    fn matched(&self, number: usize) -> Matched {
+        let Listed { id, file, description, .. } = &self.listed[number];
+        Matched { id: id.clone(), file: file.clone(), description: description.clone() }
+    }
+}

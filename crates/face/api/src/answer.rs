@@ -1,0 +1,104 @@
+//! Refusals as problem details (RFC 9457). Kind to status in one function.
+
+use std::any::Any;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use steward_app_node::{Error, Kind, code};
+use steward_naming::TraceId;
+use steward_wire::{FieldProblem, Problem};
+
+/// What a code is appended to, to name its page.
+pub const ERROR_URN: &str = "urn:steward:error:";
+
+/// A refusal on its way out.
+pub(crate) struct Refused {
+    error: Error,
+    trace: Option<TraceId>,
+}
+
+impl Refused {
+    pub(crate) fn new(error: Error, trace: Option<TraceId>) -> Self {
+        Self { error, trace }
+    }
+}
+
+fn status(error: &Error) -> StatusCode {
+    match error.kind {
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Taken | Kind::Stale => StatusCode::CONFLICT,
+        Kind::Refused => StatusCode::FORBIDDEN,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Invalid if error.code == code::BODY_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn title(kind: Kind) -> &'static str {
+    match kind {
+        Kind::NotFound => "there is no such thing",
+        Kind::Taken => "it is in use",
+        Kind::Refused => "not allowed",
+        Kind::Unauthenticated => "a key is needed",
+        Kind::Invalid => "the request is wrong",
+        Kind::Stale => "something changed meanwhile",
+        Kind::Unavailable => "not now",
+        Kind::Broken => "something is broken inside",
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Self { error, trace } = self;
+        let trace = trace.map(|t| t.to_string());
+        if let Some(context) = error.context() {
+            tracing::error!(trace, code = error.code, context, "a request failed");
+        }
+        let status = status(&error);
+        let body = Problem {
+            kind: format!("{ERROR_URN}{}", error.code),
+            title: title(error.kind).to_owned(),
+            status: status.as_u16(),
+            code: error.code.to_owned(),
+            detail: error.message,
+            action: error.action.map(|id| id.to_string()),
+            trace,
+            problems: error.problems.into_iter().map(|p| FieldProblem { at: p.at, message: p.message }).collect(),
+        };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+pub(crate) async fn no_such_route() -> Response {
+    Refused::new(Error::not_found("such route; GET /v1/openapi.json lists them"), None).into_response()
+}
+
+pub(crate) async fn no_such_method() -> Response {
+    let mut response =
+        Refused::new(Error::invalid("this route does not know that method; GET /v1/openapi.json lists them"), None)
+            .into_response();
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response
+}
+
+pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    // What was said is on standard error, where panics go; nothing of it is for the caller.
+    Refused::new(Error::broken("a request panicked"), None).into_response()
+}

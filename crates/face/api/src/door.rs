@@ -1,0 +1,167 @@
+//! The door: who may come in, as whom, with what.
+
+use std::{future::Future, sync::Arc};
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Query, Request, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::de::DeserializeOwned;
+use steward_app_flows::authenticate;
+use steward_app_node::{Caller, Context, Error, Kind, code};
+use steward_naming::TraceId;
+use steward_seal::json::{self, JsonError, Limits};
+
+use crate::{MAX_BODY_BYTES, answer::Refused, node::Node};
+
+/// How often a verb is tried again because something changed under it.
+const ATTEMPTS: u32 = 3;
+
+/// The deepest that a request's JSON nests.
+const MAX_DEPTH: usize = 32;
+
+/// Lets in what is asked of this node by a name that it has, as far as there is room.
+pub(crate) async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok());
+    if !host.is_some_and(|host| node.authorities.iter().any(|a| a.eq_ignore_ascii_case(host))) {
+        let error = Error::invalid("this node does not go by that name; use the address that it printed when it started");
+        let mut response = Refused::new(error, None).into_response();
+        *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+        return response;
+    }
+    match node.places.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => {
+            let error = Error::new(Kind::Unavailable, code::BUSY, "too many requests at once; come back in a second");
+            Refused::new(error, None).into_response()
+        }
+    }
+}
+
+/// A request that came with a key: the node, the token, and a trace of its own.
+pub(crate) struct Visit {
+    node: Arc<Node>,
+    token: Option<String>,
+    trace: TraceId,
+}
+
+impl FromRequestParts<Arc<Node>> for Visit {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Refused> {
+        let context = &node.context;
+        let trace = TraceId::new(context.now(), context.dice.as_ref());
+        Ok(Self { node: Arc::clone(node), token: bearer(&parts.headers), trace })
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+impl Visit {
+    /// The node.
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// A verb that reads. A key that is good for one request is kept for something that is recorded.
+    pub(crate) async fn read<T, F>(&self, verb: impl Fn(Arc<Context>, Caller) -> F) -> Result<T, Refused>
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.run(false, verb).await
+    }
+
+    /// A verb that changes something. It runs to its end even if the caller hangs up.
+    pub(crate) async fn change<T, F>(&self, verb: impl Fn(Arc<Context>, Caller) -> F) -> Result<T, Refused>
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.run(true, verb).await
+    }
+
+    /// The one place where a stale verb is tried again: from the key on, so that a key that was revoked meanwhile is refused.
+    async fn run<T, F>(&self, changes: bool, verb: impl Fn(Arc<Context>, Caller) -> F) -> Result<T, Refused>
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let mut attempt = 1;
+        loop {
+            let caller = self.caller(changes)?;
+            let running = tokio::spawn(verb(Arc::clone(&self.node.context), caller));
+            match running.await.unwrap_or_else(|e| Err(Error::broken(e))) {
+                Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => attempt += 1,
+                outcome => return outcome.map_err(|e| self.refused(e)),
+            }
+        }
+    }
+
+    fn caller(&self, changes: bool) -> Result<Caller, Refused> {
+        let token = self.token.as_deref().unwrap_or_default();
+        let caller = authenticate(&self.node.context, token, Some(self.trace.clone()));
+        let caller = caller.map_err(|error| {
+            self.node.count_unauthenticated();
+            self.refused(error)
+        })?;
+        if caller.spend.is_some() && !changes {
+            let message = "a key that is good for one request is for something that is recorded, not for reading";
+            return Err(self.refused(Error::new(Kind::Refused, code::KEY_SINGLE_USE, message)));
+        }
+        Ok(caller)
+    }
+
+    /// A refusal with the request's trace.
+    pub(crate) fn refused(&self, error: Error) -> Refused {
+        Refused::new(error, Some(self.trace.clone()))
+    }
+}
+
+/// Strict JSON in a request's body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        let is_json = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|v| {
+            v.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        });
+        if !is_json {
+            return Err(Refused::new(Error::invalid("send JSON, with `Content-Type: application/json`"), None));
+        }
+        let too_large = || {
+            let message = format!("the body has more than {MAX_BODY_BYTES} bytes, which is the most that is read");
+            Refused::new(Error::new(Kind::Invalid, code::BODY_TOO_LARGE, message), None)
+        };
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(_) => too_large(),
+            _ => Refused::new(Error::invalid("the body could not be read"), None),
+        })?;
+        match json::read(&bytes, Limits { bytes: MAX_BODY_BYTES, depth: MAX_DEPTH }) {
+            Ok(value) => Ok(Self(value)),
+            Err(JsonError::TooLarge { .. }) => Err(too_large()),
+            Err(error) => Err(Refused::new(Error::invalid(format!("the body is wrong: {error}")), None)),
+        }
+    }
+}
+
+/// What stands behind the `?`. Unknown names are refused.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let asked = Query::<T>::from_request_parts(parts, state).await;
+        asked.map(|Query(value)| Self(value)).map_err(|e| Refused::new(Error::invalid(e.body_text()), None))
+    }
+}

@@ -1,0 +1,9 @@
+//! A file for each noun; each handler parses, calls one verb, and writes the answer.
+
+pub(crate) mod actions;
+pub(crate) mod agents;
+pub(crate) mod entries;
+pub(crate) mod open;
+pub(crate) mod people;
+pub(crate) mod policies;
+pub(crate) mod status;

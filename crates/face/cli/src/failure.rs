@@ -1,0 +1,213 @@
+//! Why a command did not do what was asked, and the exit code that says so.
+
+use std::{fmt, io};
+
+use steward_caller::CallError;
+use steward_wire::Problem;
+
+/// How a command ends. Scripts rely on the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or true.
+    Done,
+    /// Refused, failed, or not true: a denied action, a ledger that does not verify.
+    Refused,
+    /// Used wrongly: what was typed cannot be meant.
+    Misused,
+    /// The node cannot be reached, or cannot answer now.
+    Unreachable,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Refused => 1,
+            Self::Misused => 2,
+            Self::Unreachable => 3,
+        }
+    }
+
+    /// How a command ends that the node refused with this HTTP status.
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            400 | 413 | 422 => Self::Misused,
+            503 => Self::Unreachable,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// Why a command did not do what was asked: what to tell, and how to end.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// What happened; empty if the answer on stdout says it already.
+    pub(crate) message: String,
+    /// All that is wrong, if it is several things.
+    pub(crate) details: Vec<String>,
+    /// What to do next.
+    pub(crate) hint: Option<String>,
+    /// What the node answered, for `--json`.
+    pub(crate) problem: Option<Box<Problem>>,
+}
+
+impl Failure {
+    fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: message.to_string(), details: Vec::new(), hint: None, problem: None }
+    }
+
+    /// Exit code 1.
+    pub(crate) fn refused(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Refused, message)
+    }
+
+    /// Exit code 1, when stdout says why.
+    pub(crate) fn not_true() -> Self {
+        Self::new(Exit::Refused, "")
+    }
+
+    /// Exit code 2.
+    pub(crate) fn misused(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Misused, message)
+    }
+
+    /// Exit code 3.
+    pub(crate) fn unreachable(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Unreachable, message)
+    }
+
+    /// Whoever reads our stdout went away (`| head`): nothing is wrong, and there is nobody to tell.
+    pub(crate) fn unheard() -> Self {
+        Self::new(Exit::Done, "")
+    }
+
+    /// With what to do next.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With all that is wrong.
+    pub(crate) fn details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// A file that cannot be read or written.
+    pub(crate) fn file(what: &str, path: &std::path::Path, error: &io::Error) -> Self {
+        Self::refused(format!("cannot {what} `{}`: {error}", path.display()))
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(problem) => {
+                let details = problem.problems.iter().map(|p| format!("{}: {}", p.at, p.message)).collect();
+                let trace = problem.trace.as_ref().map(|t| format!("; request {t}")).unwrap_or_default();
+                let hint = match problem.status {
+                    401 => Some("log in with `steward login`".to_owned()),
+                    403 if problem.action.is_some() => {
+                        problem.action.as_ref().map(|id| format!("see why with `steward action explain {id}`"))
+                    }
+                    503 => Some("try again in a moment; `steward doctor` says more".to_owned()),
+                    500 => Some("the node's log says more; `steward doctor` may too".to_owned()),
+                    _ => None,
+                };
+                let message = format!("{} ({}{trace})", problem.detail, problem.code);
+                Self {
+                    exit: Exit::of_status(problem.status),
+                    message,
+                    details,
+                    hint,
+                    problem: Some(problem),
+                }
+            }
+            CallError::Unreachable { .. } => {
+                Self::unreachable(&error).hint("start it with `steward up`, or name another with --node URL")
+            }
+            CallError::Unreadable(_) => Self::unreachable(&error).hint("name the right one with --node URL"),
+            CallError::Malformed { .. } => Self::misused(&error),
+        }
+    }
+}
+
+/// Writing to stdout failed.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::unheard()
+        } else {
+            Self::refused(format!("cannot write the answer: {error}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_caller::CallError;
+    use steward_wire::{FieldProblem, Problem};
+
+    use super::{Exit, Failure};
+
+    fn problem(status: u16) -> Problem {
+        Problem {
+            kind: "urn:steward:error:X".into(),
+            title: "x".into(),
+            status,
+            code: "X".into(),
+            detail: "no".into(),
+            action: (status == 403).then(|| "act_1".into()),
+            trace: Some("trc_1".into()),
+            problems: vec![FieldProblem { at: "tier".into(), message: "wrong".into() }],
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_exit_code() {
+        for (status, code) in [
+            (400, 2),
+            (413, 2),
+            (422, 2),
+            (401, 1),
+            (403, 1),
+            (404, 1),
+            (409, 1),
+            (410, 1),
+            (429, 1),
+            (500, 1),
+            (503, 3),
+        ] {
+            let failure = Failure::from(CallError::Refused(Box::new(problem(status))));
+            assert_eq!(failure.exit.code(), code, "{status}");
+            assert_eq!(failure.details, ["tier: wrong"]);
+            assert_eq!(failure.message, "no (X; request trc_1)");
+        }
+    }
+
+    #[test]
+    fn errors_say_what_to_try() {
+        let hint = |status| Failure::from(CallError::Refused(Box::new(problem(status)))).hint.unwrap_or_default();
+        assert!(hint(401).contains("steward login"));
+        assert!(hint(403).contains("steward action explain act_1"));
+        let unreachable = CallError::Unreachable { address: "http://127.0.0.1:1".into(), reason: "refused".into() };
+        let failure = Failure::from(unreachable);
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert!(failure.hint.unwrap_or_default().contains("steward up"));
+        assert_eq!(Failure::from(CallError::Unreadable("html".into())).exit, Exit::Unreachable);
+        assert_eq!(
+            Failure::from(CallError::Malformed { text: "..".into(), what: "a name" }).exit,
+            Exit::Misused
+        );
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure() {
+        let gone = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert_eq!(Failure::from(gone).exit, Exit::Done);
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(Failure::from(full).exit, Exit::Refused);
+    }
+}

@@ -1,0 +1,153 @@
+//! What every verb is given: where the node is, who is asking, and where to answer.
+
+use std::{path::PathBuf, sync::Arc};
+
+use steward_caller::Caller;
+use steward_clock::{Clock, Timestamp};
+
+use crate::{
+    cli::Globals,
+    failure::{Exit, Failure},
+    heads::Watch,
+    home,
+    memory::{Memory, NodeMemory},
+    show::Show,
+};
+
+/// What every verb is given.
+pub(crate) struct Session {
+    globals: Globals,
+    clock: Arc<dyn Clock>,
+    /// The program's version.
+    pub(crate) version: String,
+    /// Where to answer.
+    pub(crate) show: Show,
+}
+
+/// A node: how it is known, and where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Whereabouts {
+    /// The home, or the address if only that is known: what its memory is filed under.
+    pub(crate) identity: String,
+    pub(crate) address: String,
+}
+
+impl Session {
+    pub(crate) fn new(globals: Globals, clock: Arc<dyn Clock>, version: String) -> Self {
+        let show = Show::for_terminal(globals.json);
+        Self { globals, clock, version, show }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.globals.json
+    }
+
+    /// The node's home.
+    pub(crate) fn home(&self) -> Result<PathBuf, Failure> {
+        self.globals.home().map_err(Failure::misused)
+    }
+
+    /// A command to be typed next, for the same node.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        // What is in the environment need not be typed again.
+        let in_environment = std::env::var_os("STEWARD_HOME").map(PathBuf::from);
+        match (&self.globals.node, &self.globals.home) {
+            (Some(node), _) => format!("steward --node {node} {verb}"),
+            (None, Some(home)) if Some(home) != in_environment.as_ref() => {
+                format!("steward --home {} {verb}", home.display())
+            }
+            _ => format!("steward {verb}"),
+        }
+    }
+
+    /// Where the node is.
+    pub(crate) fn whereabouts(&self) -> Result<Whereabouts, Failure> {
+        let home = self.globals.home();
+        let in_home = match &home {
+            Ok(home) => home::address(home).map_err(|e| Failure::file("read", &home::address_file(home), &e))?,
+            Err(_) => None,
+        };
+        let identity = |address: &str| match &home {
+            // A key is never sent to another address than the one that its node wrote down itself.
+            Ok(home) if in_home.as_deref() == Some(address) => home.display().to_string(),
+            _ => address.to_owned(),
+        };
+        if let Some(node) = &self.globals.node {
+            let address = node.trim().trim_end_matches('/').to_owned();
+            return Ok(Whereabouts { identity: identity(&address), address });
+        }
+        let home = home.clone().map_err(Failure::misused)?;
+        match in_home.clone() {
+            Some(address) => Ok(Whereabouts { identity: identity(&address), address }),
+            None if home.join("store.sqlite").exists() => {
+                Err(Failure::unreachable(format!("the node of `{}` is not running", home.display()))
+                    .hint(format!("start it with `{}`", self.command("up"))))
+            }
+            None => Err(Failure::unreachable(format!("there is no node in `{}`", home.display()))
+                .hint(format!("start one with `{}`, or name another with --home DIR or --node URL", self.command("up")))),
+        }
+    }
+
+    /// What is remembered outside the homes.
+    pub(crate) fn memory(&self) -> Result<Memory, Failure> {
+        Memory::usual()
+    }
+
+    /// What is remembered of the node.
+    pub(crate) fn node_memory(&self) -> Result<NodeMemory, Failure> {
+        Ok(self.memory()?.node(&self.whereabouts()?.identity))
+    }
+
+    /// A caller without a key.
+    pub(crate) fn stranger(&self) -> Result<Caller, Failure> {
+        Ok(Caller::new(&self.whereabouts()?.address, None)?)
+    }
+
+    /// A caller with one's own key, if there is one.
+    pub(crate) fn anyone(&self) -> Result<Caller, Failure> {
+        let whereabouts = self.whereabouts()?;
+        let credential = self.memory()?.node(&whereabouts.identity).credential()?;
+        Ok(Caller::new(&whereabouts.address, credential.map(|c| c.secret))?)
+    }
+
+    /// A caller with one's own key.
+    pub(crate) fn caller(&self) -> Result<Caller, Failure> {
+        let caller = self.anyone()?;
+        if caller.has_key() {
+            return Ok(caller);
+        }
+        Err(Failure::refused(format!("you are not logged in to the node at {}", caller.address()))
+            .hint(format!("run `{}`", self.command("login"))))
+    }
+
+    /// What is remembered of the node's ledger; begun before the node is asked for a head.
+    pub(crate) async fn watch(&mut self, caller: &Caller) -> Result<Watch, Failure> {
+        let watch = Watch::begin(&self.memory()?, &self.node_memory()?, caller).await?;
+        if watch.is_first {
+            self.show.aside(&format!(
+                "this ledger's verifier key was not known here; it is now pinned, on the node's own word: {}",
+                watch.key()
+            ));
+        }
+        Ok(watch)
+    }
+
+    /// Looks at the node's newest tree head beside doing something else with its ledger.
+    pub(crate) async fn check_head(&mut self, caller: &Caller) -> Result<(), Failure> {
+        let watch = self.watch(caller).await?;
+        let head = caller.ledger_head().await?;
+        watch.see(&head.note, caller).await.map(|_| ())
+    }
+
+    /// Tells why something was not done, and how the program ends.
+    pub(crate) fn conclude(&mut self, done: Result<(), Failure>) -> Exit {
+        match done.and_then(|()| self.show.flush()) {
+            Ok(()) => Exit::Done,
+            Err(failure) => self.show.failure(&failure),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Where answers go, and how they look.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write},
+};
+
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, TableComponent, presets::NOTHING};
+use serde::Serialize;
+
+use crate::failure::{Exit, Failure};
+
+/// How answers look.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Looks {
+    /// Lines and wrapping, because a person is looking.
+    pub(crate) is_terminal: bool,
+    pub(crate) colour: bool,
+    /// Columns of the terminal, if it is not to be asked.
+    pub(crate) width: Option<u16>,
+}
+
+/// Where answers go.
+pub(crate) struct Show {
+    out: io::BufWriter<Box<dyn Write + Send>>,
+    looks: Looks,
+    asides: Looks,
+    json: bool,
+}
+
+impl Show {
+    /// stdout and stderr. Colours and lines on a terminal only, no colours if `NO_COLOR` is set (no-color.org).
+    pub(crate) fn for_terminal(json: bool) -> Self {
+        let plain = |name: &str, is_set: &dyn Fn(&std::ffi::OsStr) -> bool| std::env::var_os(name).is_some_and(|v| is_set(&v));
+        let colourless = plain("NO_COLOR", &|value| !value.is_empty()) || plain("TERM", &|value| value == "dumb");
+        let looks = |is_terminal: bool| Looks { is_terminal, colour: is_terminal && !colourless, width: None };
+        Self {
+            out: io::BufWriter::new(Box::new(io::stdout())),
+            looks: looks(io::stdout().is_terminal()),
+            asides: looks(io::stderr().is_terminal()),
+            json,
+        }
+    }
+
+    /// Shows the answer: as JSON if that was asked for, else as `view` writes it.
+    pub(crate) fn answer<T: Serialize>(
+        &mut self,
+        answer: &T,
+        view: impl FnOnce(&T, Looks) -> String,
+    ) -> Result<(), Failure> {
+        if self.json {
+            return self.json(answer);
+        }
+        let text = view(answer, self.looks);
+        self.text(&text)
+    }
+
+    pub(crate) fn json(&mut self, answer: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(answer).map_err(Failure::refused)?;
+        self.text(&format!("{text}\n"))
+    }
+
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(self.out.write_all(bytes)?)
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
+    }
+
+    /// Tells something beside the answer, on stderr.
+    pub(crate) fn aside(&mut self, text: &str) {
+        // What cannot be told cannot be helped.
+        let _ = writeln!(io::stderr(), "{}", shown_lines(text));
+    }
+
+    /// Tells why something was not done, and gives the end that it means.
+    pub(crate) fn failure(&mut self, failure: &Failure) -> Exit {
+        if let (true, Some(problem)) = (self.json, &failure.problem) {
+            let _ = self.json(problem);
+        }
+        let _ = self.out.flush();
+        let _ = io::stderr().write_all(failure_text(failure, self.asides).as_bytes());
+        failure.exit
+    }
+}
+
+/// A failure as it is told on stderr.
+fn failure_text(failure: &Failure, looks: Looks) -> String {
+    let mut text = String::new();
+    if !failure.message.is_empty() {
+        let _ = writeln!(text, "{} {}", looks.ink(Ink::Bad, "error:"), shown_lines(&failure.message));
+    }
+    for detail in &failure.details {
+        let _ = writeln!(text, "  {}", shown_lines(detail));
+    }
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(text, "  {} {}", looks.ink(Ink::Bold, "try:"), shown_lines(hint));
+    }
+    text
+}
+
+/// What a word is shown in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ink {
+    Plain,
+    Bold,
+    Dim,
+    Good,
+    Warn,
+    Bad,
+}
+
+impl Looks {
+    /// `text` in a colour, where there are colours. The text is to be safe already.
+    pub(crate) fn ink(self, ink: Ink, text: &str) -> String {
+        let code = match ink {
+            _ if !self.colour => return text.to_owned(),
+            Ink::Plain => return text.to_owned(),
+            Ink::Bold => "1",
+            Ink::Dim => "2",
+            Ink::Good => "32",
+            Ink::Warn => "33",
+            Ink::Bad => "1;31",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+/// A word in a table or a block, with its ink.
+#[derive(Debug, Clone)]
+pub(crate) struct Word(String, Ink);
+
+impl Word {
+    pub(crate) fn new(text: impl AsRef<str>, ink: Ink) -> Self {
+        Self(shown(text.as_ref()), ink)
+    }
+
+    /// A word whose meaning decides about its ink: decisions, states, findings.
+    pub(crate) fn state(text: &str) -> Self {
+        let ink = match text {
+            "allow" | "active" | "succeeded" | "ok" => Ink::Good,
+            "deny" | "failed" | "revoked" | "disabled" => Ink::Bad,
+            "unknown" | "warning" | "intended" | "publishing" | "expired" => Ink::Warn,
+            _ => Ink::Plain,
+        };
+        Self::new(text, ink)
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Word {
+    fn from(text: T) -> Self {
+        Self::new(text, Ink::Plain)
+    }
+}
+
+/// Rows beneath a header: with a line and wrapping on a terminal, plainly aligned elsewhere.
+pub(crate) fn table<const N: usize>(looks: Looks, header: [&str; N], rows: impl IntoIterator<Item = [Word; N]>) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(NOTHING);
+    if looks.is_terminal {
+        table.set_style(TableComponent::HeaderLines, '─').set_style(TableComponent::MiddleHeaderIntersections, '─');
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        looks.width.map(|width| table.set_width(width));
+    } else {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
+    if looks.colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    let cell = |Word(text, ink): Word| match ink {
+        _ if !looks.colour => Cell::new(text),
+        Ink::Plain => Cell::new(text),
+        Ink::Bold => Cell::new(text).add_attribute(Attribute::Bold),
+        Ink::Dim => Cell::new(text).add_attribute(Attribute::Dim),
+        Ink::Good => Cell::new(text).fg(Color::DarkGreen),
+        Ink::Warn => Cell::new(text).fg(Color::DarkYellow),
+        Ink::Bad => Cell::new(text).fg(Color::DarkRed),
+    };
+    table.set_header(header.map(|name| cell(Word::new(name, Ink::Bold))));
+    for row in rows {
+        table.add_row(row.map(cell));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut out = String::new();
+    for line in table.lines() {
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Names and what they are, one beneath the other. A value that is empty is left out.
+pub(crate) fn facts<const N: usize>(looks: Looks, facts: [(&str, Word); N]) -> String {
+    facts_of(looks, &facts.map(|(name, word)| (name.to_owned(), word)))
+}
+
+/// As [`facts`], of any number.
+pub(crate) fn facts_of(looks: Looks, facts: &[(String, Word)]) -> String {
+    let facts: Vec<_> = facts.iter().filter(|(_, Word(text, _))| !text.is_empty()).collect();
+    let widest = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    facts.iter().fold(String::new(), |mut out, (name, Word(text, ink))| {
+        let name = looks.ink(Ink::Dim, &format!("{name:widest$}"));
+        let _ = writeln!(out, "{name}  {}", looks.ink(*ink, text));
+        out
+    })
+}
+
+/// `text` with what could steer a terminal, hide, or turn the reading direction written out: control characters, format
+/// characters, line separators. One line stays one line.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        if is_trick(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+/// As [`shown`], of a text that may have several lines.
+pub(crate) fn shown_lines(text: &str) -> String {
+    text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// Control characters, and what Unicode calls format characters (Cf), line and paragraph separators, variation selectors and
+/// letters that show nothing.
+fn is_trick(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+            | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1345f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}

@@ -1,0 +1,34 @@
+//! What each command does; one file per noun, with its arguments, its calls and how its answers look.
+
+pub(crate) mod actions;
+pub(crate) mod agents;
+pub(crate) mod keys;
+pub(crate) mod ledger;
+pub(crate) mod login;
+pub(crate) mod manual;
+pub(crate) mod node;
+pub(crate) mod people;
+pub(crate) mod policy;
+pub(crate) mod proofs;
+pub(crate) mod verify;
+
+use crate::{cli::Command, failure::Failure, session::Session};
+
+/// Carries out a command.
+pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Up(_) => Err(Failure::misused("a node is not started from here").hint("run the program `steward`")),
+        Command::Login(login) => login::log_in(session, login).await,
+        Command::People(verb) => people::carry_out(session, verb).await,
+        Command::Key(verb) => keys::carry_out(session, verb).await,
+        Command::Agent(verb) => agents::carry_out(session, verb).await,
+        Command::Act(act) => actions::act(session, act).await,
+        Command::Action(verb) => actions::carry_out(session, verb).await,
+        Command::Policy(verb) => policy::carry_out(session, verb).await,
+        Command::Ledger(verb) => ledger::carry_out(session, verb).await,
+        Command::Node(verb) => node::carry_out(session, verb).await,
+        Command::Doctor => node::doctor(session).await,
+        Command::Completions(completions) => manual::complete(session, &completions),
+        Command::Man(man) => manual::man(session, &man),
+    }
+}

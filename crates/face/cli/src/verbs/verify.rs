@@ -1,0 +1,273 @@
+//! `steward ledger verify`: the whole ledger read again from the node's home, without the node.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use steward_ledger::{Audit, Finding, Place, Report, TreeHead, head};
+use steward_seal::{
+    Sealed, SigningKey,
+    note::{MAX_NOTE_BYTES, NoteKey},
+};
+use steward_store::{Archive, StoreError};
+
+use crate::{
+    failure::Failure,
+    heads::Watch,
+    home::read_small,
+    session::Session,
+    show::{Ink, Looks, Word, facts_of, shown},
+    verbs::{ledger::VerifyArgs, proofs::pinned_key},
+};
+
+/// The most bytes of a key's file that are read.
+const MAX_KEY_BYTES: usize = 16 << 10;
+
+/// What was found: the shape of `ledger verify --json`.
+#[derive(Debug, Serialize)]
+struct Verified {
+    origin: String,
+    /// The verifier key that was used, and where it comes from: `argument`, `pinned` or `home`.
+    vkey: String,
+    vkey_from: &'static str,
+    /// Entries that were read.
+    entries: u64,
+    /// Entries from the first on without a gap.
+    size: u64,
+    /// The root over them, in base 64.
+    root: String,
+    /// Whether everything that was read fits together. Who holds the key could have written the unanchored entries anew.
+    consistent: bool,
+    anchors: Vec<Anchor>,
+    /// Entries that a kept head vouches for.
+    anchored: u64,
+    /// Entries after those.
+    unanchored: u64,
+    /// Entries whose body was erased.
+    erased: u64,
+    /// Rows that were compared; absent without `--state`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<usize>,
+    findings: Vec<Found>,
+    /// How many there are, those that are not listed included.
+    finding_count: u64,
+    warnings: Vec<Found>,
+    warning_count: u64,
+}
+
+/// A tree head that was kept outside the home.
+#[derive(Debug, Serialize)]
+struct Anchor {
+    /// `remembered`, or the file.
+    from: String,
+    size: u64,
+    /// Whether the ledger continues it.
+    holds: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Found {
+    code: &'static str,
+    place: String,
+    /// The entry that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<u64>,
+    /// The table, if it is about a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<String>,
+    /// The row's key as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    message: String,
+}
+
+/// Where the verifier key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyFrom {
+    Argument,
+    Pinned,
+    Home,
+}
+
+/// Verifies the ledger in the home. Exit code 1 on any finding.
+pub(crate) fn verify(session: &mut Session, args: &VerifyArgs) -> Result<(), Failure> {
+    let home = session.home()?;
+    let archive = Archive::open(&home.join("store.sqlite")).map_err(unreadable)?;
+    let (key, key_from) = verifier_key(session, args, &home, archive.origin())?;
+    // What is remembered is loaded before the store is read: a running node may go on meanwhile.
+    let watch = Watch::with_key(&session.memory()?, key.clone())?;
+    let mut kept: Vec<(String, Sealed<TreeHead>)> = Vec::new();
+    if let Some(remembered) = watch.sealed() {
+        kept.push(("remembered".to_owned(), remembered.clone()));
+    }
+    for file in &args.against {
+        kept.push((file.display().to_string(), read_head(file, &key)?));
+    }
+    let mut audit = Audit::new(key.clone(), key.name());
+    kept.iter().for_each(|(_, head)| audit.anchor(head));
+    let (note, report) = archive
+        .read(|reader| Ok::<_, StoreError>((reader.head_note()?, reader.audit(audit, args.state)?)))
+        .map_err(unreadable)?;
+
+    let verified = summarise(&report, &kept, args.state, &key, key_from);
+    session.show.answer(&verified, verified_view)?;
+    if !verified.consistent {
+        return Err(Failure::not_true());
+    }
+    if let Some(note) = note {
+        let head = watch.open(&note)?;
+        watch.keep(&note, &head)?;
+    }
+    Ok(())
+}
+
+fn unreadable(error: StoreError) -> Failure {
+    let hint = matches!(error, StoreError::Missing(_)).then(|| "name the node's folder with --home DIR".to_owned());
+    Failure { hint, ..Failure::refused(error) }
+}
+
+fn verifier_key(
+    session: &Session,
+    args: &VerifyArgs,
+    home: &Path,
+    origin: &str,
+) -> Result<(NoteKey, KeyFrom), Failure> {
+    if let Some(vkey) = &args.vkey {
+        return Ok((vkey.trim().parse().map_err(Failure::misused)?, KeyFrom::Argument));
+    }
+    if let Some(key) = pinned_key(session)? {
+        return Ok((key, KeyFrom::Pinned));
+    }
+    let file: PathBuf = home.join("keys/tree-head.pem");
+    let pem = read_small(&file, MAX_KEY_BYTES).map_err(|e| {
+        Failure::file("read", &file, &e).hint("give the ledger's verifier key with --vkey KEY; `ledger vkey` prints it")
+    })?;
+    let pem = String::from_utf8_lossy(&pem);
+    let key = SigningKey::from_pkcs8_pem(&pem).map_err(Failure::refused)?;
+    let key = NoteKey::new(origin, key.verifying_key()).map_err(Failure::refused)?;
+    Ok((key, KeyFrom::Home))
+}
+
+fn read_head(file: &Path, key: &NoteKey) -> Result<Sealed<TreeHead>, Failure> {
+    let unread = |error| Failure { exit: crate::Exit::Misused, ..Failure::file("read", file, &error) };
+    let note = read_small(file, MAX_NOTE_BYTES).map_err(unread)?;
+    head::open(&note, key, key.name()).map_err(|error| {
+        Failure::refused(format!("`{}` is no kept tree head of this ledger: {error}", file.display()))
+            .hint("a file of --against holds what `steward ledger head` printed")
+    })
+}
+
+fn summarise(
+    report: &Report,
+    kept: &[(String, Sealed<TreeHead>)],
+    state: bool,
+    key: &NoteKey,
+    key_from: KeyFrom,
+) -> Verified {
+    let findings: Vec<Found> = report.findings().iter().map(found).collect();
+    let anchors = kept.iter().map(|(from, head)| {
+        let size = head.get().size;
+        let is_found = report.findings().iter().any(|finding| finding.place == Place::Anchor(size));
+        Anchor { from: from.clone(), size, holds: !is_found && size <= report.anchored_size }
+    });
+    Verified {
+        origin: report.origin.clone(),
+        vkey: key.to_string(),
+        vkey_from: match key_from {
+            KeyFrom::Argument => "argument",
+            KeyFrom::Pinned => "pinned",
+            KeyFrom::Home => "home",
+        },
+        entries: report.entries,
+        size: report.size,
+        root: report.root.to_base64(),
+        consistent: report.is_consistent(),
+        anchors: anchors.collect(),
+        anchored: report.anchored_size,
+        unanchored: report.unanchored(),
+        erased: report.erased,
+        rows: state.then(|| report.row_count()),
+        findings,
+        finding_count: report.finding_count(),
+        warnings: report.warnings().iter().map(found).collect(),
+        warning_count: report.warning_count(),
+    }
+}
+
+fn found(finding: &Finding) -> Found {
+    let (table, key) = match &finding.place {
+        Place::Row { table, key, .. } => (Some(table.clone()), Some(key.clone())),
+        _ => (None, None),
+    };
+    Found {
+        code: finding.code.as_str(),
+        place: finding.place.to_string(),
+        entry: finding.seq(),
+        table,
+        key,
+        message: finding.message.clone(),
+    }
+}
+
+fn verified_view(verified: &Verified, looks: Looks) -> String {
+    let mut lines: Vec<(String, Word)> = vec![
+        ("ledger".to_owned(), Word::new(&verified.origin, Ink::Bold)),
+        ("entries".to_owned(), format!("{}, root {}", verified.entries, verified.root).into()),
+    ];
+    if verified.erased > 0 {
+        lines.push(("erased".to_owned(), format!("the bodies of {} entries", verified.erased).into()));
+    }
+    if let Some(rows) = verified.rows {
+        lines.push(("rows".to_owned(), format!("{rows} compared with the entries that wrote them").into()));
+    }
+    let key = match verified.vkey_from {
+        "argument" => Word::from(format!("{}, as you said", verified.vkey)),
+        "pinned" => Word::from(format!("{}, as pinned before", verified.vkey)),
+        _ => Word::new(format!("{}, taken from the home itself: whoever changed the home could have changed it", verified.vkey), Ink::Warn),
+    };
+    lines.push(("verifier key".to_owned(), key));
+    for anchor in &verified.anchors {
+        let from = if anchor.from == "remembered" { "the head remembered here" } else { &anchor.from };
+        let (text, ink) = match anchor.holds {
+            true => (format!("{from}, of {} entries: continued", anchor.size), Ink::Good),
+            false => (format!("{from}, of {} entries: NOT continued", anchor.size), Ink::Bad),
+        };
+        lines.push(("anchor".to_owned(), Word::new(text, ink)));
+    }
+    let mut out = facts_of(looks, &lines);
+    for (name, ink, list, count) in [
+        ("finding", Ink::Bad, &verified.findings, verified.finding_count),
+        ("warning", Ink::Warn, &verified.warnings, verified.warning_count),
+    ] {
+        for one in list {
+            let head = looks.ink(ink, &format!("{name}: {}", one.code));
+            out += &format!("{head} at {}: {}\n", shown(&one.place), shown(&one.message));
+        }
+        if count > list.len() as u64 {
+            out += &format!("{} {name}s more\n", count - list.len() as u64);
+        }
+    }
+    let (ink, verdict) = verdict(verified);
+    format!("{out}\n{}\n", looks.ink(ink, &verdict))
+}
+
+/// What was shown, and not more than that.
+fn verdict(verified: &Verified) -> (Ink, String) {
+    let Verified { size, anchored, unanchored, finding_count, .. } = verified;
+    if !verified.consistent {
+        let things = if *finding_count == 1 { "1 thing does" } else { &format!("{finding_count} things do") };
+        return (Ink::Bad, format!("This ledger does NOT verify: {things} not fit."));
+    }
+    let text = match (*anchored, *unanchored) {
+        (0, _) => return (
+            Ink::Warn,
+            format!("The {size} entries are consistent with themselves; nothing outside vouches for them. \
+                     Keep what `steward ledger head` prints somewhere else, and give it with --against."),
+        ),
+        (anchored, 0) => format!("All {anchored} entries are anchored: they are those that a head kept outside stands for."),
+        (anchored, unanchored) => format!(
+            "{anchored} entries are anchored: they are those that a head kept outside stands for. \
+             The {unanchored} after them are consistent with themselves; nothing outside vouches for them yet."
+        ),
+    };
+    (Ink::Good, text)
+}

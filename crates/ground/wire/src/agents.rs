@@ -1,0 +1,59 @@
+//! Agents.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What an agent says it is: the part of a manifest (REG-2) that a node needs to govern it. The same shape is read from a
+/// TOML or JSON file by `steward agent add FILE`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddAgent {
+    /// Its name: a label of the node's namespace, or the full name.
+    pub name: String,
+    /// A semantic version: `1.0.0`.
+    pub version: String,
+    /// T0 to T4.
+    pub tier: String,
+    /// What it is for, in a sentence.
+    #[serde(default)]
+    pub description: String,
+    /// What it can do, for people to read.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+}
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AgentRecord {
+    /// Its full name.
+    pub name: String,
+    /// The namespace.
+    pub namespace: String,
+    /// Its manifest's version.
+    pub version: String,
+    /// What it may do, by policy.
+    pub tier: String,
+    /// What it is for.
+    pub description: String,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// The digest of its manifest, which is kept.
+    pub manifest: String,
+    /// `active`.
+    pub status: String,
+    /// When it was registered.
+    pub added_at: String,
+    /// Actions of it that were allowed, counted from the ledger now.
+    pub allowed: u64,
+    /// Actions of it that were refused, counted from the ledger now.
+    pub refused: u64,
+    /// The ledger entry that last changed this.
+    pub entry: u64,
+}
+
+/// Agents, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AgentList {
+    /// The agents.
+    pub agents: Vec<AgentRecord>,
+}

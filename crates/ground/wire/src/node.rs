@@ -1,0 +1,60 @@
+//! The node.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What the node is and does, measured when asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeStatus {
+    /// The program's version.
+    pub version: String,
+    /// The namespace that the node is the authority for.
+    pub namespace: String,
+    /// The ledger's origin.
+    pub origin: String,
+    /// When this process started.
+    pub started_at: String,
+    /// The node's clock now.
+    pub now: String,
+    /// Entries in the ledger.
+    pub entries: u64,
+    /// The policy in force.
+    pub policy_version: String,
+    /// Mistakes in the policy files as they are on disk, which keep them from being loaded.
+    pub policy_mistakes: Vec<String>,
+    /// People who are active.
+    pub people: u64,
+    /// Agents.
+    pub agents: u64,
+    /// Effects that are on their way now.
+    pub effects_open: u64,
+    /// Effects of which nobody knows whether they happened.
+    pub effects_unknown: u64,
+    /// Requests refused without a valid key since the start.
+    pub unauthenticated: u64,
+    /// Bytes free where the home is.
+    pub disk_free_bytes: u64,
+    /// Whether this home was made by `up --demo`.
+    pub demo: bool,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// `ok`, `warning` or `failed`.
+    pub status: String,
+    /// What was found: the evidence.
+    pub found: String,
+    /// How to mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
+}
+
+/// Everything that `doctor` looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Doctor {
+    /// The checks.
+    pub checks: Vec<Check>,
+}

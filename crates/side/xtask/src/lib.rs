@@ -1,1 +1,0 @@
-//! Checks, soaks and benchmarks.
