@@ -1,2 +1,39 @@
-//! The executable.
-fn main() {}
+//! The executable: reads the configuration, builds the parts, serves; or runs a command against a node that is up.
+
+mod configuration;
+mod demo;
+mod up;
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::Parser as _;
+use steward_app_node::system::SystemClock;
+use steward_cli::{Cli, Command};
+
+/// Ended well.
+const DONE: u8 = 0;
+/// The node could not start, or stopped because something is broken.
+const FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
+    runtime.block_on(async {
+        match &cli.command {
+            Command::Up(arguments) => match up::up(&cli.globals, arguments).await {
+                Ok(()) => ExitCode::from(DONE),
+                Err(error) => {
+                    eprintln!("error: {error:#}");
+                    ExitCode::from(FAILED)
+                }
+            },
+            _ => steward_cli::run(cli, Arc::new(SystemClock), env!("CARGO_PKG_VERSION")).await,
+        }
+    })
+}

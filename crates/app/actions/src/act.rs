@@ -5,7 +5,9 @@
 use steward_app_node::{Caller, Context, Error, Granted, Kind, code};
 use steward_ledger::{BodyOutcome, kind};
 use steward_naming::{ActionId, Name};
-use steward_permit::{Action, ActionName, Actor, Resource, ResourceKind, Warrant};
+use steward_permit::{
+    Action, ActionError, ActionName, Actor, Denial, Matched, Resource, ResourceKind, Ruling, Warrant,
+};
 use steward_policy::Question;
 use steward_seal::Digest;
 use steward_store::{Recorded, Refusal};
@@ -29,36 +31,27 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Reads it as an action of the caller's; what is malformed is refused and recorded.
-    async fn read(&self, context: &Context, caller: &Caller) -> Result<Action, Error> {
-        let parsed = ActionName::parse(&self.action).and_then(|name| {
-            let kind = self.kind.unwrap_or_else(|| kind_of(&name));
-            Ok((name, Resource::new(kind, self.resource.as_str())?))
-        });
-        match parsed {
-            Ok((name, resource)) => {
-                let action = Action::new(context.namespace.clone(), name, resource);
-                Ok(match &self.content {
-                    Some(bytes) => action.with_arguments(Digest::of(bytes)),
-                    None => action,
-                })
-            }
-            Err(error) => {
-                let now = context.now();
-                let id = ActionId::new(now, context.dice.as_ref());
-                let written = format!("{} {}", self.action, self.resource);
-                let denial = context.policy().engine.refuse_malformed(
-                    caller.actor.clone(),
-                    caller.key.as_ref().map(|key| key.id.clone()),
-                    context.namespace.clone(),
-                    &written,
-                    id,
-                    now,
-                );
-                context.refuse(caller, denial.clone(), &self.refusal()).await?;
-                Err(Error::from(&denial).saying(error))
-            }
-        }
+    /// Reads it as an action of the node's namespace.
+    fn parse(&self, context: &Context) -> Result<Action, ActionError> {
+        let name = ActionName::parse(&self.action)?;
+        let kind = self.kind.unwrap_or_else(|| kind_of(&name));
+        let action = Action::new(context.namespace.clone(), name, Resource::new(kind, self.resource.as_str())?);
+        Ok(match &self.content {
+            Some(bytes) => action.with_arguments(Digest::of(bytes)),
+            None => action,
+        })
+    }
+
+    /// Records that something malformed was asked for: an auditor wants to see who tries what looks like something else.
+    async fn refuse(&self, context: &Context, caller: &Caller) -> Result<(Denial, Option<Recorded>), Error> {
+        let now = context.now();
+        let id = ActionId::new(now, context.dice.as_ref());
+        let written = format!("{} {}", self.action, self.resource);
+        let key = caller.key.as_ref().map(|key| key.id.clone());
+        let engine = &context.policy().engine;
+        let denial = engine.refuse_malformed(caller.actor.clone(), key, context.namespace.clone(), &written, id, now);
+        let recorded = context.refuse(caller, denial.clone(), &self.refusal()).await?;
+        Ok((denial, recorded))
     }
 
     fn refusal(&self) -> Refusal {
@@ -86,13 +79,20 @@ pub async fn act(context: &Context, mut caller: Caller, asked: Asked) -> Result<
     let Actor::Agent { name: agent, .. } = caller.actor.clone() else {
         return Err(Error::invalid("actions are done by agents; name the agent"));
     };
-    let action = asked.read(context, &caller).await?;
+    let action = match asked.parse(context) {
+        Ok(action) => action,
+        Err(error) => {
+            let (denial, _) = asked.refuse(context, &caller).await?;
+            return Err(Error::from(&denial).saying(error));
+        }
+    };
     let question = context.question(&caller, action.clone(), Some(agent.to_string()));
     let id = question.id.clone();
     let granted = decided(context, &caller, question, &asked).await?;
     if action.name().as_str() != "fs.write" {
         let name = action.name();
-        let message = format!("`{name}` is permitted, but this node has no tool that does it; fs.write is the one it has");
+        let message =
+            format!("`{name}` is permitted, but this node has no tool that does it; fs.write is the one it has");
         let outcome = failed(code::NO_TOOL, &message);
         let change = context
             .change(&caller, granted, kind::ACTION_DECIDED, id.as_str())
@@ -111,31 +111,51 @@ pub async fn act(context: &Context, mut caller: Caller, asked: Asked) -> Result<
     Ok(id)
 }
 
-/// Decides, and records the decision, about something that is enforced elsewhere. Tells the decision's id.
+/// A decision about something that is enforced elsewhere.
+#[derive(Debug)]
+pub struct Decided {
+    /// The decision's id.
+    pub id: ActionId,
+    /// The refusal, if it was refused.
+    pub denied: Option<Error>,
+    /// The policies that made it.
+    pub policies: Vec<Matched>,
+    /// The version of the policy in force.
+    pub policy_version: Digest,
+    /// The entry that records it; a refusal that was only counted has none.
+    pub recorded: Option<Recorded>,
+}
+
+impl Decided {
+    fn of(ruling: &Ruling, denied: Option<Error>, recorded: Option<Recorded>) -> Self {
+        let Ruling { id, policies, policy_version, .. } = ruling.clone();
+        Self { id, denied, policies, policy_version, recorded }
+    }
+}
+
+/// Decides, and records the decision, about something that is enforced elsewhere. A denial is an answer here.
 ///
 /// # Errors
-/// The node cannot record. A denial is an answer here: `Ok` with the denial's error inside.
-pub async fn decide(
-    context: &Context,
-    caller: &Caller,
-    asked: Asked,
-) -> Result<Result<(ActionId, Recorded), Error>, Error> {
-    let action = match asked.read(context, caller).await {
+/// The node cannot record.
+pub async fn decide(context: &Context, caller: &Caller, asked: Asked) -> Result<Decided, Error> {
+    let action = match asked.parse(context) {
         Ok(action) => action,
-        Err(error) if error.kind == Kind::Refused => return Ok(Err(error)),
-        Err(error) => return Err(error),
+        Err(error) => {
+            let (denial, recorded) = asked.refuse(context, caller).await?;
+            return Ok(Decided::of(denial.ruling(), Some(Error::from(&denial).saying(error)), recorded));
+        }
     };
     let owner = matches!(caller.actor, Actor::Agent { .. }).then(|| caller.actor.full_name());
     let question = context.question(caller, action, owner);
     let id = question.id.clone();
     match context.decide(caller, question, &asked.refusal()).await? {
-        Err((denial, _)) => Ok(Err(Error::from(&denial))),
+        Err((denial, recorded)) => Ok(Decided::of(denial.ruling(), Some(Error::from(&denial)), recorded)),
         Ok(granted) => {
-            let change = context
-                .change(caller, granted, kind::ACTION_DECIDED, id.as_str())
-                .confidence_bp(asked.confidence_bp);
+            let ruling = granted.permit.ruling().clone();
+            let change =
+                context.change(caller, granted, kind::ACTION_DECIDED, id.as_str()).confidence_bp(asked.confidence_bp);
             let done = context.commit(change).await?;
-            Ok(Ok((id, done.recorded)))
+            Ok(Decided::of(&ruling, None, Some(done.recorded)))
         }
     }
 }
@@ -219,10 +239,8 @@ async fn publishing(
     action: &Action,
     effect: &EffectRow,
 ) -> Result<(Warrant, EffectRow), Error> {
-    let question = Question {
-        id: effect.id.clone(),
-        ..context.question(caller, action.clone(), Some(effect.agent.to_string()))
-    };
+    let question =
+        Question { id: effect.id.clone(), ..context.question(caller, action.clone(), Some(effect.agent.to_string())) };
     let granted = decided(context, caller, question, &Asked::default()).await?;
     let publishing = EffectRow { status: Status::Publishing, ..effect.clone() };
     let change = context
@@ -244,8 +262,7 @@ async fn settle(
             if let Some(source) = std::error::Error::source(error) {
                 tracing::warn!(action.id = effect.id.as_str(), code = error.code(), %source, "an effect failed");
             }
-            let status =
-                if matches!(error, EffectError::OutcomeUnknown(_)) { Status::Unknown } else { Status::Failed };
+            let status = if matches!(error, EffectError::OutcomeUnknown(_)) { Status::Unknown } else { Status::Failed };
             settled(context, effect, status, Some((error.code().to_owned(), error.to_string())), None).await
         }
     }

@@ -39,7 +39,9 @@ fn explained(context: &Context, reader: &steward_store::Reader<'_>, entry: Entry
 /// # Errors
 /// It is not allowed.
 pub async fn actions(context: &Context, caller: &Caller, filter: &Filter) -> Result<Vec<Explained>, Error> {
-    context.allow(caller, context.action("action.read", ResourceKind::Ledger, context.namespace.as_str())?, None).await?;
+    context
+        .allow(caller, context.action("action.read", ResourceKind::Ledger, context.namespace.as_str())?, None)
+        .await?;
     context.store.read(|reader| {
         let entries = rows::decisions(reader, filter)?;
         entries.into_iter().map(|entry| explained(context, reader, entry)).collect()
@@ -68,7 +70,9 @@ pub fn own(context: &Context, id: &ActionId) -> Result<Explained, Error> {
         };
         let entry = entries.into_iter().find(decided);
         let entry = entry.ok_or_else(|| {
-            Error::not_found(format!("action `{id}` on record; a refusal that was repeated within a minute is only counted"))
+            Error::not_found(format!(
+                "action `{id}` on record; a refusal that was repeated within a minute is only counted"
+            ))
         })?;
         explained(context, reader, entry)
     })
@@ -127,7 +131,10 @@ impl Explained {
         if let Some(effect) = &self.effect {
             sentences.push(became(effect));
         } else if let Some(outcome) = body.outcome.as_ref().filter(|o| !o.success) {
-            sentences.push(format!("It was not done: {}.", outcome.error_message.as_deref().unwrap_or("no reason is on record")));
+            sentences.push(format!(
+                "It was not done: {}.",
+                outcome.error_message.as_deref().unwrap_or("no reason is on record")
+            ));
         } else if decision.outcome == Verdict::Allow {
             sentences.push("Only the decision is on record here: whoever asked enforces it.".to_owned());
         }
@@ -142,21 +149,31 @@ impl Explained {
 fn refused(code: Option<DenialCode>) -> String {
     match code {
         Some(DenialCode::Forbidden) => "It was refused, because a policy forbids it, whatever others permit.",
-        Some(DenialCode::PolicyError) => "It was refused, because a policy could not be evaluated; when in doubt, the answer is no.",
+        Some(DenialCode::PolicyError) => {
+            "It was refused, because a policy could not be evaluated; when in doubt, the answer is no."
+        }
         Some(DenialCode::UnknownAction) => "It was refused, because no policy knows such an action.",
-        Some(DenialCode::Malformed) => "It was refused, because what was written is malformed, or could be mistaken for something else.",
-        Some(DenialCode::NotPermitted) | None => "It was refused, because no policy permits it; what is not permitted is refused.",
+        Some(DenialCode::Malformed) => {
+            "It was refused, because what was written is malformed, or could be mistaken for something else."
+        }
+        Some(DenialCode::NotPermitted) | None => {
+            "It was refused, because no policy permits it; what is not permitted is refused."
+        }
     }
     .to_owned()
 }
 
 fn became(effect: &EffectRow) -> String {
     match (effect.status, &effect.written, &effect.error) {
-        (Status::Succeeded, Some((digest, bytes)), _) => format!("It was done: {bytes} bytes were written, with the digest {digest}."),
+        (Status::Succeeded, Some((digest, bytes)), _) => {
+            format!("It was done: {bytes} bytes were written, with the digest {digest}.")
+        }
         (Status::Succeeded, None, _) => "It was done.".to_owned(),
         (Status::Failed, _, Some((code, message))) => format!("It was not done ({code}): {message}."),
         (Status::Failed, _, None) => "It was not done.".to_owned(),
-        (Status::Unknown, ..) => "Whether it was done is not known: the node died at that moment. A person must look.".to_owned(),
+        (Status::Unknown, ..) => {
+            "Whether it was done is not known: the node died at that moment. A person must look.".to_owned()
+        }
         (Status::Intended, ..) => "It has not begun yet.".to_owned(),
         (Status::Publishing, ..) => "It is being done now.".to_owned(),
     }

@@ -11,7 +11,7 @@ mod explain;
 mod interrupted;
 pub mod rows;
 
-pub use act::{Asked, act, decide};
+pub use act::{Asked, Decided, act, decide};
 pub use explain::{Explained, action, actions, explain, own};
 pub use interrupted::{Settled, settle_interrupted};
 pub use rows::{EffectRow, Status};

@@ -176,7 +176,8 @@ pub async fn drive(context: &Context, caller: Caller, name: &str) -> Result<Call
     let action = context.action("agent.act", ResourceKind::Agent, name.to_string())?;
     context.allow(&caller, action, Some(name.to_string())).await?;
     let found = actor(context, &name)?;
-    let (actor, guard) = found.ok_or_else(|| Error::not_found(format!("agent `{name}`; `steward agent list` shows them")))?;
+    let (actor, guard) =
+        found.ok_or_else(|| Error::not_found(format!("agent `{name}`; `steward agent list` shows them")))?;
     let Actor::Agent { name, version, tier, .. } = actor else {
         return Err(Error::broken("an agent's actor is an agent"));
     };
@@ -194,7 +195,9 @@ mod tests {
         for good in ["0.0.0", "1.2.3", "10.20.30", "1.0.0-alpha.1", "1.0.0-0.x-y", "1.0.0+build.007", "1.0.0-rc+b"] {
             assert!(is_semantic_version(good), "{good}");
         }
-        for bad in ["", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.x", "v1.2.3", "1.2.3-", "1.2.3-01", "1.2.3+", "1.2.3 ", "1..3"] {
+        for bad in
+            ["", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.x", "v1.2.3", "1.2.3-", "1.2.3-01", "1.2.3+", "1.2.3 ", "1..3"]
+        {
             assert!(!is_semantic_version(bad), "{bad}");
         }
     }

@@ -80,8 +80,7 @@ impl AgentRow {
     }
 }
 
-const AGENT: &str =
-    "SELECT name || '.' || namespace, version, tier, description, capabilities, manifest, added_at, entry_seq FROM agent";
+const AGENT: &str = "SELECT name || '.' || namespace, version, tier, description, capabilities, manifest, added_at, entry_seq FROM agent";
 
 fn agent_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentRow> {
     Ok(AgentRow {
@@ -127,8 +126,7 @@ pub fn count(reader: &Reader<'_>, agent: &mut AgentRow) -> Result<(), StoreError
                 count(*) FILTER (WHERE kind = 'action.refused')
          FROM ledger_entry WHERE actor = ?1",
     )?;
-    (agent.allowed, agent.refused) =
-        statement.query_row([agent.name.to_string()], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    (agent.allowed, agent.refused) = statement.query_row([agent.name.to_string()], |r| Ok((r.get(0)?, r.get(1)?)))?;
     Ok(())
 }
 

@@ -45,7 +45,9 @@ pub fn tile(context: &Context, id: TileId) -> Result<Option<Vec<u8>>, Error> {
     context.store.read(|reader| {
         // Only what the signed head covers is served.
         match TileId::in_tree(id.level, id.index, reader.size()?) {
-            Some(there) if there.width >= id.width => Ok(Some(reader.tile(id)?).filter(|bytes| bytes.len() == id.bytes())),
+            Some(there) if there.width >= id.width => {
+                Ok(Some(reader.tile(id)?).filter(|bytes| bytes.len() == id.bytes()))
+            }
             _ => Ok(None),
         }
     })

@@ -69,7 +69,9 @@ pub enum OpenError {
     #[error("the policy has {} mistakes:\n{}", .0.len(), list(.0))]
     Policy(Vec<Mistake>),
     /// The home belongs to another namespace.
-    #[error("this home is of the namespace `{found}`, not `{asked}`; leave `--namespace` out, or choose another `--home`")]
+    #[error(
+        "this home is of the namespace `{found}`, not `{asked}`; leave `--namespace` out, or choose another `--home`"
+    )]
     Namespace {
         /// The namespace that the home was made for.
         found: String,
@@ -139,8 +141,7 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
             steward_app_policies::first(sources, namespace, dice.as_ref()).map_err(OpenError::Policy)?
         }
     };
-    let context =
-        Arc::new(Context::new(Parts { store, clock, dice, namespace: namespace.clone(), folders, policy }));
+    let context = Arc::new(Context::new(Parts { store, clock, dice, namespace: namespace.clone(), folders, policy }));
     if is_new {
         record(&context, "ledger.create", ResourceKind::Ledger, kind::LEDGER_CREATED).await?;
     }

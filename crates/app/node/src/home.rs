@@ -39,7 +39,9 @@ pub enum HomeError {
         source: io::Error,
     },
     /// Somebody else could read a key.
-    #[error("`{path}` can be read by others (mode {mode:o}); run `chmod 600 {path}`, and make new keys if others may have read it")]
+    #[error(
+        "`{path}` can be read by others (mode {mode:o}); run `chmod 600 {path}`, and make new keys if others may have read it"
+    )]
     Readable {
         /// The key's file.
         path: String,

@@ -11,13 +11,19 @@ use crate::{
 };
 
 /// What an agent's key needs to know of its agent: loaded by `flows`, which knows both nouns.
-pub type LoadAgent<'a> = &'a (dyn Fn(&steward_naming::Name) -> Result<Option<(Actor, steward_store::Guard)>, Error> + Sync);
+pub type LoadAgent<'a> =
+    &'a (dyn Fn(&steward_naming::Name) -> Result<Option<(Actor, steward_store::Guard)>, Error> + Sync);
 
 /// Checks a bearer token. The same answer for a token that is malformed, unknown or wrong.
 ///
 /// # Errors
 /// The token is no good: unknown, revoked, used, ended, or its holder is disabled.
-pub fn authenticate(context: &Context, token: &str, trace: Option<TraceId>, agent: LoadAgent<'_>) -> Result<Caller, Error> {
+pub fn authenticate(
+    context: &Context,
+    token: &str,
+    trace: Option<TraceId>,
+    agent: LoadAgent<'_>,
+) -> Result<Caller, Error> {
     let unknown = || {
         let message = "this needs a key: run `steward login`, or send `Authorization: Bearer stw_…`";
         Error::new(Kind::Unauthenticated, code::UNAUTHENTICATED, message)
@@ -56,11 +62,7 @@ pub fn authenticate(context: &Context, token: &str, trace: Option<TraceId>, agen
 
 /// A person as an actor.
 pub(crate) fn actor_of(person: &PersonRow) -> Actor {
-    Actor::Person {
-        namespace: person.namespace.clone(),
-        name: person.name.clone(),
-        roles: person.roles.clone(),
-    }
+    Actor::Person { namespace: person.namespace.clone(), name: person.name.clone(), roles: person.roles.clone() }
 }
 
 /// A key that is good for one request, and every log-in key, is used up by the first change.

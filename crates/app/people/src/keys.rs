@@ -96,7 +96,9 @@ pub struct Created {
 pub(crate) fn draft(context: &Context, new: NewKey) -> Result<Created, Error> {
     let label = new.label.trim();
     if label.is_empty() || label.chars().count() > MAX_LABEL || label.chars().any(char::is_control) {
-        return Err(Error::invalid("`label` has 1 to 64 characters and no control characters: say what the key is for"));
+        return Err(Error::invalid(
+            "`label` has 1 to 64 characters and no control characters: say what the key is for",
+        ));
     }
     if new.scopes.is_empty() {
         return Err(Error::invalid("`scopes` is empty: a key without a scope is good for nothing"));
@@ -176,8 +178,7 @@ pub async fn exchange(context: &Context, caller: &Caller, label: String) -> Resu
     let created = draft(context, new)?;
     let action = context.action("key.exchange", ResourceKind::Key, created.key.id.as_str())?;
     let granted = context.permit(caller, action, Some(owner)).await?;
-    let change =
-        context.change(caller, granted, kind::KEY_EXCHANGED, created.key.id.as_str()).row(created.key.row());
+    let change = context.change(caller, granted, kind::KEY_EXCHANGED, created.key.id.as_str()).row(created.key.row());
     let done = context.commit(change).await?;
     Ok(Created { key: KeyRow { entry_seq: done.recorded.seq, ..created.key }, secret: created.secret })
 }
@@ -222,8 +223,7 @@ pub async fn revoke_key(context: &Context, caller: &Caller, id: &KeyId) -> Resul
         return Ok(row);
     }
     let revoked = KeyRow { status: "revoked".to_owned(), ..row.clone() };
-    let change =
-        context.change(caller, granted, kind::KEY_REVOKED, id.as_str()).guard(row.guard()).row(revoked.row());
+    let change = context.change(caller, granted, kind::KEY_REVOKED, id.as_str()).guard(row.guard()).row(revoked.row());
     let done = context.commit(change).await?;
     Ok(KeyRow { entry_seq: done.recorded.seq, ..revoked })
 }

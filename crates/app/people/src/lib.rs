@@ -13,7 +13,9 @@ pub mod rows;
 mod secret;
 
 pub use authenticate::{LoadAgent, authenticate};
-pub use keys::{Created, DEFAULT_LIFETIME_S, Holder, MAX_LIFETIME_S, NewKey, create_key, exchange, key, keys, revoke_key};
-pub use people::{BOOTSTRAP_LIFETIME_S, add, bootstrap, disable, people};
+pub use keys::{
+    Created, DEFAULT_LIFETIME_S, Holder, MAX_LIFETIME_S, NewKey, create_key, exchange, key, keys, revoke_key,
+};
+pub use people::{BOOTSTRAP_LIFETIME_S, actor, add, bootstrap, disable, people};
 pub use rows::{KeyRow, PersonRow};
 pub use secret::Secret;

@@ -3,7 +3,7 @@
 use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_ledger::kind;
 use steward_naming::Label;
-use steward_permit::{ResourceKind, Role, Scope};
+use steward_permit::{Actor, ResourceKind, Role, Scope};
 use steward_store::Guard;
 
 use crate::{
@@ -51,19 +51,29 @@ pub async fn add(context: &Context, caller: &Caller, name: Label, roles: Vec<Rol
     Ok(PersonRow { entry_seq: done.recorded.seq, ..person })
 }
 
-/// Enrols the first person, with a log-in key, when nobody is there who could: the node's own act, recorded as such.
-/// Does nothing if somebody is enrolled.
+/// Gives the node's operator a way in when there is none: enrols the first person, or, when no administrator has a key that is
+/// good, makes another log-in key for the first of them. The node's own act, recorded as such. Does nothing otherwise.
 ///
 /// # Errors
 /// The policy does not let the node do it.
 pub async fn bootstrap(context: &Context, name: Label, roles: Vec<Role>) -> Result<Option<Created>, Error> {
-    if !context.store.read(|r| rows::people(r, &context.namespace))?.is_empty() {
-        return Ok(None);
-    }
+    let (everybody, keys) = context.store.read(|reader| {
+        Ok::<_, Error>((rows::people(reader, &context.namespace)?, rows::api_keys(reader, &context.namespace, None)?))
+    })?;
+    let now = context.now();
+    let has_key = |person: &PersonRow| {
+        let holder = Holder::Person(person.name.clone());
+        keys.iter().any(|key| key.holder == holder && key.status == "active" && now < key.expires_at)
+    };
+    let mut admins = everybody.iter().filter(|p| p.active && p.roles.contains(&Role::Admin));
+    let person = match admins.clone().next() {
+        _ if admins.any(has_key) => return Ok(None),
+        Some(admin) => admin.clone(),
+        None => new_person(context, name, roles)?,
+    };
     let node = Caller::node(&context.namespace);
-    let person = new_person(context, name.clone(), roles)?;
     let new = NewKey {
-        holder: Holder::Person(name),
+        holder: Holder::Person(person.name.clone()),
         holder_guard: None,
         label: "first log-in".to_owned(),
         scopes: vec![Scope::Login],
@@ -73,12 +83,15 @@ pub async fn bootstrap(context: &Context, name: Label, roles: Vec<Role>) -> Resu
     let created = draft(context, new)?;
     let action = context.action("key.bootstrap", ResourceKind::Person, person.name.as_str())?;
     let granted = context.permit(&node, action, None).await?;
-    let change = context
-        .change(&node, granted, kind::PERSON_ADDED, person.name.as_str())
-        .guard(Guard::absent("person", PersonRow::key(&person.namespace, &person.name)))
-        .row(person.row())
-        .row(created.key.row());
-    context.commit(change).await?;
+    let change = if person.entry_seq == 0 && !everybody.iter().any(|p| p.name == person.name) {
+        context
+            .change(&node, granted, kind::PERSON_ADDED, person.name.as_str())
+            .guard(Guard::absent("person", PersonRow::key(&person.namespace, &person.name)))
+            .row(person.row())
+    } else {
+        context.change(&node, granted, kind::KEY_CREATED, created.key.id.as_str()).guard(person.guard())
+    };
+    context.commit(change.row(created.key.row())).await?;
     Ok(Some(created))
 }
 
@@ -120,4 +133,14 @@ pub async fn disable(context: &Context, caller: &Caller, name: &Label) -> Result
         .row(disabled.row());
     let done = context.commit(change).await?;
     Ok(PersonRow { entry_seq: done.recorded.seq, ..disabled })
+}
+
+/// A person as an actor.
+///
+/// # Errors
+/// There is nobody of that name who is active.
+pub fn actor(context: &Context, name: &Label) -> Result<Actor, Error> {
+    let person = context.store.read(|r| rows::person(r, &context.namespace, name))?;
+    let person = person.filter(|p| p.active).ok_or_else(|| Error::not_found(format!("active person `{name}`")))?;
+    Ok(crate::authenticate::actor_of(&person))
 }

@@ -10,4 +10,4 @@ mod load;
 mod rows;
 
 pub use files::{FilesError, install, read};
-pub use load::{Loaded, first, reload, restore, weigh};
+pub use load::{Loaded, first, may_ask, reload, restore, weigh};

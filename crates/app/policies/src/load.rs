@@ -127,20 +127,18 @@ pub async fn reload(context: &Context, sources: Sources) -> Result<Loaded, Error
     Ok(Loaded::InForce { policies })
 }
 
-/// What would be decided about an agent or a person. Nothing is permitted or recorded.
+/// Whether the caller may ask what would be decided.
 ///
 /// # Errors
-/// The caller may not ask.
-pub async fn weigh(
-    context: &Context,
-    caller: &Caller,
-    actor: Actor,
-    action: Action,
-    owner: Option<String>,
-) -> Result<Verdict, Error> {
+/// They may not.
+pub async fn may_ask(context: &Context, caller: &Caller) -> Result<(), Error> {
     let about = context.action("policy.explain", ResourceKind::Policy, context.namespace.as_str())?;
-    context.allow(caller, about, None).await?;
+    context.allow(caller, about, None).await
+}
+
+/// What would be decided. Nothing is permitted or recorded.
+pub fn weigh(context: &Context, actor: Actor, action: Action, owner: Option<String>) -> Verdict {
     let question =
         Question { id: ActionId::new(context.now(), context.dice.as_ref()), actor, key: None, action, owner };
-    Ok(context.policy().engine.weigh(&question))
+    context.policy().engine.weigh(&question)
 }

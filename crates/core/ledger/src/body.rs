@@ -95,6 +95,17 @@ pub enum ActorKind {
     Person,
 }
 
+impl ActorKind {
+    /// `agent`, `node` or `person`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Node => "node",
+            Self::Person => "person",
+        }
+    }
+}
+
 /// Whether something was allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

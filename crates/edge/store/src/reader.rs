@@ -28,10 +28,7 @@ impl Readers {
         Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]) })
     }
 
-    pub(crate) fn read<T, E: From<StoreError>>(
-        &self,
-        read: impl FnOnce(&Reader<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub(crate) fn read<T, E: From<StoreError>>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T, E>) -> Result<T, E> {
         let idle = self.idle.lock().expect("no holder of this lock panics").pop();
         let connection = match idle {
             Some(connection) => connection,
@@ -239,9 +236,9 @@ fn time(value: ValueRef<'_>) -> Timestamp {
     text(value).and_then(|t| t.parse().ok()).unwrap_or(Timestamp::MIN)
 }
 
-/// Text, if it is some.
+/// Text, if it is some. What is not UTF-8 was not written by us: it must not pass for nothing.
 fn text(value: ValueRef<'_>) -> Option<&str> {
-    bytes(value).and_then(|b| std::str::from_utf8(b).ok())
+    bytes(value).map(|b| std::str::from_utf8(b).unwrap_or("\u{fffd}"))
 }
 
 /// Bytes, whether they are stored as text or as a blob.
@@ -264,8 +261,9 @@ fn tile(connection: &Connection, id: TileId) -> Result<Vec<u8>, StoreError> {
     let range = params![clamp(from), clamp(from.saturating_add(id.width.into()))];
     let mut hashes = Vec::with_capacity(id.bytes());
     let mut statement = match id.level {
-        0 => connection
-            .prepare_cached("SELECT leaf_hash FROM ledger_entry WHERE seq >= ?1 AND seq < ?2 ORDER BY seq")?,
+        0 => {
+            connection.prepare_cached("SELECT leaf_hash FROM ledger_entry WHERE seq >= ?1 AND seq < ?2 ORDER BY seq")?
+        }
         level => connection.prepare_cached(&format!(
             "SELECT root FROM ledger_tile WHERE level = {} AND idx >= ?1 AND idx < ?2 ORDER BY idx",
             level - 1
@@ -281,7 +279,14 @@ fn tile(connection: &Connection, id: TileId) -> Result<Vec<u8>, StoreError> {
 /// The newest signed tree head.
 pub(crate) fn head_note(connection: &Connection) -> Result<Option<String>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT note FROM ledger_head WHERE id = 0")?;
-    Ok(statement.query_row([], |r| r.get(0)).optional()?)
+    // Bytes that are not UTF-8 are shown as what they are not: a note that nobody signed.
+    let note = statement.query_row([], |r| Ok(bytes(r.get_ref(0)?).map(|b| String::from_utf8_lossy(b).into_owned())));
+    Ok(note.optional()?.flatten())
+}
+
+/// A number of the ledger's own tables. One that is none was not written by us.
+fn number<T: rusqlite::types::FromSql>(row: &Row<'_>, column: usize) -> Result<T, StoreError> {
+    row.get(column).map_err(|e| StoreError::Damaged(format!("an entry or a tile has an impossible number: {e}")))
 }
 
 /// The origin and size that a stored note says: for finding one's way; believed only once the note is opened.
@@ -298,9 +303,8 @@ pub(crate) fn edge(connection: &Connection) -> Result<Edge, StoreError> {
 
 /// The time of the last entry.
 pub(crate) fn last_time(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
-    let last = connection.query_row("SELECT time FROM ledger_entry ORDER BY seq DESC LIMIT 1", [], |r| {
-        Ok(time(r.get_ref(0)?))
-    });
+    let last = connection
+        .query_row("SELECT time FROM ledger_entry ORDER BY seq DESC LIMIT 1", [], |r| Ok(time(r.get_ref(0)?)));
     Ok(last.optional()?)
 }
 
@@ -339,7 +343,7 @@ pub(crate) fn audit_all(connection: &Connection, mut audit: Audit, state: bool) 
     let mut entries = entries.query([])?;
     let mut next = tiles.next()?;
     while let Some(row) = entries.next()? {
-        let seq = row.get(0)?;
+        let seq = number(row, 0)?;
         let words: Vec<Option<&str>> = (2..=9).map(|n| row.get_ref(n).map(text)).collect::<Result<_, _>>()?;
         audit.entry(Stored {
             seq,
@@ -361,10 +365,9 @@ pub(crate) fn audit_all(connection: &Connection, mut audit: Audit, state: bool) 
         });
         // Tiles in turn with the entries that make them, so that few are held in memory.
         while let Some(tile) = next {
-            let level: u8 = tile.get(0)?;
-            let index: u64 = tile.get(1)?;
-            let last = (index + 1).checked_shl(8 * (u32::from(level) + 1)).map_or(u64::MAX, |n| n - 1);
-            if last > seq {
+            let (level, index): (u8, u64) = (number(tile, 0)?, number(tile, 1)?);
+            let entries = 256_u64.checked_pow(u32::from(level) + 1).and_then(|width| width.checked_mul(index + 1));
+            if entries.is_none_or(|entries| entries - 1 > seq) {
                 break;
             }
             give_tile(&mut audit, tile, level, index)?;
@@ -372,7 +375,7 @@ pub(crate) fn audit_all(connection: &Connection, mut audit: Audit, state: bool) 
         }
     }
     while let Some(tile) = next {
-        give_tile(&mut audit, tile, tile.get(0)?, tile.get(1)?)?;
+        give_tile(&mut audit, tile, number(tile, 0)?, number(tile, 1)?)?;
         next = tiles.next()?;
     }
     let note = head_note(connection)?;
@@ -387,10 +390,8 @@ pub(crate) fn audit_all(connection: &Connection, mut audit: Audit, state: bool) 
     let named: Vec<Digest> = state.blobs().copied().collect();
     let mut content = connection.prepare("SELECT bytes FROM blob WHERE digest = ?1")?;
     for digest in named {
-        let found = content
-            .query_row([digest.to_string()], |r| Ok(bytes(r.get_ref(0)?).map(Digest::of)))
-            .optional()?
-            .flatten();
+        let found =
+            content.query_row([digest.to_string()], |r| Ok(bytes(r.get_ref(0)?).map(Digest::of))).optional()?.flatten();
         state.blob(&digest, found.as_ref());
     }
     Ok(state.finish())

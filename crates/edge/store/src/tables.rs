@@ -48,7 +48,8 @@ impl Table {
         let info = info
             .query_map([&name], |r| Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?)))?
             .collect::<Result<Vec<_>, _>>()?;
-        let mut key: Vec<(i64, String)> = info.iter().filter(|(_, pk)| *pk > 0).map(|(c, pk)| (*pk, c.clone())).collect();
+        let mut key: Vec<(i64, String)> =
+            info.iter().filter(|(_, pk)| *pk > 0).map(|(c, pk)| (*pk, c.clone())).collect();
         key.sort();
         let key: Vec<String> = key.into_iter().map(|(_, c)| c).collect();
         if key.is_empty() {

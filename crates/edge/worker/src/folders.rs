@@ -23,9 +23,9 @@ use steward_naming::{ActionId, Name};
 use steward_seal::Digest;
 
 use crate::{
-    effect::Published,
     beneath,
     effect::MAX_FILE_BYTES,
+    effect::Published,
     error::{EffectError, failed, refused},
     path::GrantPath,
 };

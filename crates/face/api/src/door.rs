@@ -27,7 +27,8 @@ const MAX_DEPTH: usize = 32;
 pub(crate) async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok());
     if !host.is_some_and(|host| node.authorities.iter().any(|a| a.eq_ignore_ascii_case(host))) {
-        let error = Error::invalid("this node does not go by that name; use the address that it printed when it started");
+        let error =
+            Error::invalid("this node does not go by that name; use the address that it printed when it started");
         let mut response = Refused::new(error, None).into_response();
         *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
         return response;

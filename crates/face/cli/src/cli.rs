@@ -36,13 +36,20 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Globals {
     /// The folder of the node: all of its state, and how it is found [default: ~/.local/share/steward]
-    #[arg(long, global = true, value_name = "DIR", env = "STEWARD_HOME", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "STEWARD_HOME",
+        hide_env_values = true,
+        help_heading = "For every command"
+    )]
     pub home: Option<PathBuf>,
     /// Print JSON: what the node answered, in the shape of its API
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "For every command")]
     pub json: bool,
     /// The node's address, instead of the one in its home: http://127.0.0.1:7878
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", help_heading = "For every command")]
     pub node: Option<String>,
 }
 
@@ -109,4 +116,108 @@ pub struct UpArgs {
     /// The name of a new node's first person
     #[arg(long, value_name = "NAME")]
     pub operator: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Cli;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_can_be_typed() {
+        for line in [
+            "up --demo",
+            "up --listen 127.0.0.1:0 --home /n --namespace acme.internal --operator olivia",
+            "login",
+            "login --key-file k --label desk",
+            "login --key-stdin --forget",
+            "people add rita --role reviewer --role viewer",
+            "people list --json",
+            "people disable rita",
+            "key create --label ci --scope read",
+            "key create --agent scribe --label run --scope act --expires 30d --single-use",
+            "key create --person rita --label x --scope login",
+            "key list",
+            "key revoke key_1",
+            "agent add scribe.toml",
+            "agent list",
+            "agent show scribe",
+            "act scribe fs.write /reports/a.md --from a.md --confidence 0.85",
+            "act scribe fs.write /reports/a.md --from - --json",
+            "action list --agent scribe --decision deny --limit 3",
+            "action show act_1",
+            "action explain act_1",
+            "policy check",
+            "policy check policies",
+            "policy explain agent:scribe fs.write file:/a",
+            "policy test t.toml --policies p",
+            "policy test",
+            "policy list",
+            "ledger head",
+            "ledger vkey",
+            "ledger show 3",
+            "ledger search --actor a --subject s --action x --decision allow --kind k --trace t --since 2h --until 2026-11-20 --limit 5",
+            "ledger verify --state --against a --against b --vkey k",
+            "ledger prove 3 --output f",
+            "ledger check-proof f --vkey k",
+            "ledger consistency 1 2",
+            "ledger export --format jsonl",
+            "ledger export --view violations --format csv",
+            "node status",
+            "doctor",
+            "completions bash",
+            "man",
+            "man pages",
+            "--home /n --node http://127.0.0.1:1 --json doctor",
+            "doctor --home /n --node http://127.0.0.1:1 --json",
+        ] {
+            let words = std::iter::once("steward").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_use_ends_with_2() {
+        for line in [
+            "",
+            "frob",
+            "login --key-stdin --key-file k",
+            "up --listen somewhere",
+            "people add rita",
+            "key create --label x",
+            "key create --person a --agent b --label x --scope read",
+            "key create --label x --scope read --expires soon",
+            "act scribe fs.write",
+            "act scribe fs.write /a --confidence 1.5",
+            "action list --decision maybe",
+            "policy explain agent:scribe fs.write /a",
+            "ledger show -1",
+            "ledger show x",
+            "ledger check-proof f",
+            "ledger export",
+            "ledger export --format xml",
+            "completions basic",
+        ] {
+            let words = std::iter::once("steward").chain(line.split(' ').filter(|word| !word.is_empty()));
+            assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_it_is_for() {
+        fn look(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(look);
+        }
+        look(&Cli::command());
+    }
 }

@@ -117,13 +117,7 @@ impl From<CallError> for Failure {
                     _ => None,
                 };
                 let message = format!("{} ({}{trace})", problem.detail, problem.code);
-                Self {
-                    exit: Exit::of_status(problem.status),
-                    message,
-                    details,
-                    hint,
-                    problem: Some(problem),
-                }
+                Self { exit: Exit::of_status(problem.status), message, details, hint, problem: Some(problem) }
             }
             CallError::Unreachable { .. } => {
                 Self::unreachable(&error).hint("start it with `steward up`, or name another with --node URL")
@@ -197,10 +191,7 @@ mod tests {
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.hint.unwrap_or_default().contains("steward up"));
         assert_eq!(Failure::from(CallError::Unreadable("html".into())).exit, Exit::Unreachable);
-        assert_eq!(
-            Failure::from(CallError::Malformed { text: "..".into(), what: "a name" }).exit,
-            Exit::Misused
-        );
+        assert_eq!(Failure::from(CallError::Malformed { text: "..".into(), what: "a name" }).exit, Exit::Misused);
     }
 
     #[test]

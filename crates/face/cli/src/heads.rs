@@ -103,9 +103,7 @@ impl Watch {
     /// Sees a head that the node shows: it must be signed by the pinned key, and be or continue what is remembered, which
     /// is asked for and checked if it has grown. Then the larger is remembered.
     pub(crate) async fn see(&self, note: &str, caller: &Caller) -> Result<TreeHead, Failure> {
-        let shown = self.open(note)?;
-        let standing = compare(self.remembered(), &shown);
-        self.judge(standing, note, &shown)?;
+        let (standing, shown) = self.glance(note)?;
         if let (Standing::Larger, Some(old)) = (standing, self.remembered())
             && old.size > 0
         {
@@ -116,6 +114,15 @@ impl Watch {
         }
         self.keep(note, &shown)?;
         Ok(shown)
+    }
+
+    /// As [`see`](Self::see), as far as it goes without asking: whether a head that has grown continues what is remembered is
+    /// not known yet, and nothing is remembered.
+    pub(crate) fn glance(&self, note: &str) -> Result<(Standing, TreeHead), Failure> {
+        let shown = self.open(note)?;
+        let standing = compare(self.remembered(), &shown);
+        self.judge(standing, note, &shown)?;
+        Ok((standing, shown))
     }
 
     /// Opens a head with the pinned key.
@@ -129,7 +136,7 @@ impl Watch {
     }
 
     /// Refuses a head that takes something back.
-    pub(crate) fn judge(&self, standing: Standing, note: &str, shown: &TreeHead) -> Result<(), Failure> {
+    fn judge(&self, standing: Standing, note: &str, shown: &TreeHead) -> Result<(), Failure> {
         match (standing, self.remembered()) {
             (Standing::RolledBack, Some(old)) => Err(Failure::refused(format!(
                 "ROLLED BACK: the ledger `{}` has {} entries, and a signed tree head of {} was seen before",
@@ -199,4 +206,144 @@ pub(crate) fn continues(old: &TreeHead, new: &TreeHead, proof: &Consistency) -> 
     let hashes: Option<Vec<Hash>> = proof.hashes.iter().map(|hash| Hash::from_base64(hash)).collect();
     let hashes = hashes.ok_or("the proof of consistency holds something that is no hash")?;
     verify_consistency(old.size, new.size, &old.root, &new.root, &hashes).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_ledger::TreeHead;
+
+    use super::{Standing, Watch, compare};
+    use crate::{
+        failure::{Exit, Failure},
+        memory::Memory,
+        testing::{FakeNode, Ledger},
+    };
+
+    struct Story {
+        folder: tempfile::TempDir,
+        node: FakeNode,
+    }
+
+    impl Story {
+        async fn of(ledger: Ledger) -> Self {
+            Self { folder: tempfile::tempdir().unwrap(), node: FakeNode::showing(ledger).await }
+        }
+
+        fn memory(&self) -> Memory {
+            Memory::at(self.folder.path().to_owned())
+        }
+
+        /// What every command does: looks at the memory, then at the node's head.
+        async fn look(&self) -> Result<TreeHead, Failure> {
+            let caller = self.node.caller();
+            let watch = Watch::begin(&self.memory(), &self.memory().node("home"), &caller).await?;
+            let head = caller.ledger_head().await?;
+            watch.see(&head.note, &caller).await
+        }
+
+        fn remembered(&self) -> u64 {
+            let note = self.memory().ledger("acme.internal").note().unwrap().unwrap();
+            String::from_utf8(note).unwrap().lines().nth(1).unwrap().parse().unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_growing_ledger_is_followed() {
+        let story = Story::of(Ledger::of(3)).await;
+        assert_eq!(story.look().await.unwrap().size, 3);
+        assert_eq!(story.remembered(), 3);
+        assert_eq!(story.node.asked(), ["vkey", "head"], "at the first meeting the key is asked for");
+        story.look().await.unwrap();
+        assert_eq!(story.node.asked(), ["head"], "the same head needs no proof");
+        story.node.show(Ledger::of(10));
+        assert_eq!(story.look().await.unwrap().size, 10);
+        assert_eq!(story.remembered(), 10);
+        assert_eq!(story.node.asked(), ["head", "consistency"], "one request more if it has grown");
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_takes_back_is_found_out() {
+        let story = Story::of(Ledger::of(10)).await;
+        story.look().await.unwrap();
+        story.node.show(Ledger::of(9));
+        for _ in 0..2 {
+            let failure = story.look().await.unwrap_err();
+            assert_eq!(failure.exit, Exit::Refused);
+            assert!(failure.message.starts_with("ROLLED BACK"), "{}", failure.message);
+        }
+        assert_eq!(story.remembered(), 10, "the larger head is kept");
+        story.node.show(Ledger::of(11));
+        assert_eq!(story.look().await.unwrap().size, 11);
+    }
+
+    #[tokio::test]
+    async fn another_history_is_found_out_and_kept_as_evidence() {
+        let story = Story::of(Ledger::of(10)).await;
+        story.look().await.unwrap();
+        for rewritten in
+            [Ledger::of(10).rewritten_at(4), Ledger::of(17).rewritten_at(4), Ledger::of(17).rewritten_at(9)]
+        {
+            let size = rewritten.size();
+            story.node.show(rewritten);
+            let failure = story.look().await.unwrap_err();
+            assert_eq!(failure.exit, Exit::Refused);
+            assert!(failure.message.starts_with("SPLIT VIEW"), "{}", failure.message);
+            let evidence = format!(".split-{size}.note");
+            let kept = std::fs::read_dir(story.folder.path().join("heads")).unwrap();
+            assert!(kept.map(|f| f.unwrap().file_name()).any(|f| f.to_str().unwrap().ends_with(&evidence)));
+            assert!(failure.hint.unwrap().contains(&evidence));
+        }
+        assert_eq!(story.remembered(), 10);
+        // An entry after the remembered ones may be anything.
+        story.node.show(Ledger::of(17).rewritten_at(10));
+        assert_eq!(story.look().await.unwrap().size, 17);
+    }
+
+    #[tokio::test]
+    async fn another_key_is_not_believed() {
+        let story = Story::of(Ledger::of(3)).await;
+        story.look().await.unwrap();
+        story.node.show(Ledger::of(3).signed_by(9));
+        let failure = story.look().await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Refused);
+        assert!(failure.message.contains("cannot be trusted"), "{}", failure.message);
+        // Nor where the node is not known yet, but its ledger is.
+        let caller = story.node.caller();
+        let failure = Watch::begin(&story.memory(), &story.memory().node("elsewhere"), &caller).await.unwrap_err();
+        assert!(failure.message.starts_with("ANOTHER KEY"), "{}", failure.message);
+    }
+
+    #[tokio::test]
+    async fn an_empty_ledger_is_the_beginning_of_every_one() {
+        let story = Story::of(Ledger::of(0)).await;
+        story.look().await.unwrap();
+        story.node.show(Ledger::of(1));
+        assert_eq!(story.look().await.unwrap().size, 1);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_memory_is_not_passed_over() {
+        let story = Story::of(Ledger::of(3)).await;
+        story.look().await.unwrap();
+        let file = story.memory().ledger("acme.internal").note_file();
+        std::fs::write(&file, Ledger::of(1).signed_by(9).note()).unwrap();
+        let failure = story.look().await.unwrap_err();
+        assert!(failure.message.contains(file.to_str().unwrap()), "{}", failure.message);
+    }
+
+    #[test]
+    fn heads_are_compared_by_size_and_root() {
+        let head = |size| Ledger::of(size).head();
+        let other = Ledger::of(4).rewritten_at(0).head();
+        for (remembered, shown, standing) in [
+            (None, head(4), Standing::First),
+            (Some(head(4)), head(4), Standing::Same),
+            (Some(head(4)), head(5), Standing::Larger),
+            (Some(head(4)), head(3), Standing::RolledBack),
+            (Some(head(4)), head(0), Standing::RolledBack),
+            (Some(head(4)), other, Standing::Split),
+        ] {
+            assert_eq!(compare(remembered.as_ref(), &shown), standing);
+        }
+    }
 }

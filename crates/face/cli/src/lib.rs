@@ -18,7 +18,7 @@
 //! * Exit codes: 0 done; 1 refused, or not true; 2 wrong use; 3 the node cannot be reached ([`Exit`]).
 //! * Tables and colours on a terminal only. Text of others is shown so that it cannot steer the terminal.
 //! * A secret is shown once, when it is made.
-//! * The newest tree head of each ledger is remembered outside the node's home ([`memory`]), so that a node that
+//! * The newest tree head of each ledger is remembered outside the node's home (the file `memory.rs` says where), so that a node that
 //!   takes something back is found out.
 //!
 //! Deliberately absent: starting a node (`up` is the binary's), deciding anything, retries.
@@ -30,6 +30,8 @@ mod home;
 mod memory;
 mod session;
 mod show;
+#[cfg(test)]
+mod testing;
 mod times;
 mod verbs;
 

@@ -72,7 +72,8 @@ impl Memory {
     /// The user's own.
     pub(crate) fn usual() -> Result<Self, Failure> {
         let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let usual = || Some(folder("XDG_CONFIG_HOME").or_else(|| Some(user_folder()?.join(".config")))?.join("steward"));
+        let usual =
+            || Some(folder("XDG_CONFIG_HOME").or_else(|| Some(user_folder()?.join(".config")))?.join("steward"));
         let folder = folder("STEWARD_CONFIG_DIR").or_else(usual);
         folder.map(Self::at).ok_or_else(|| {
             Failure::misused("it is not known where to keep keys and tree heads").hint("set STEWARD_CONFIG_DIR or HOME")
@@ -268,7 +269,10 @@ mod tests {
         let kept = node.credential().unwrap().unwrap();
         assert_eq!((kept.secret.expose(), kept.holder.as_str()), ("stw_secret", "olivia@acme.internal"));
         let file = node.folder.join("credential.json");
-        assert_eq!((mode(&root), mode(&root.join("nodes")), mode(&node.folder), mode(&file)), (0o700, 0o700, 0o700, 0o600));
+        assert_eq!(
+            (mode(&root), mode(&root.join("nodes")), mode(&node.folder), mode(&file)),
+            (0o700, 0o700, 0o700, 0o600)
+        );
         assert_eq!(fs::read_dir(&node.folder).unwrap().count(), 1, "nothing is left beside it");
         assert!(!format!("{kept:?}").contains("stw_secret"));
     }

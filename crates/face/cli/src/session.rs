@@ -87,8 +87,10 @@ impl Session {
                 Err(Failure::unreachable(format!("the node of `{}` is not running", home.display()))
                     .hint(format!("start it with `{}`", self.command("up"))))
             }
-            None => Err(Failure::unreachable(format!("there is no node in `{}`", home.display()))
-                .hint(format!("start one with `{}`, or name another with --home DIR or --node URL", self.command("up")))),
+            None => Err(Failure::unreachable(format!("there is no node in `{}`", home.display())).hint(format!(
+                "start one with `{}`, or name another with --home DIR or --node URL",
+                self.command("up")
+            ))),
         }
     }
 

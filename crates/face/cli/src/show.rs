@@ -10,6 +10,9 @@ use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
 
+/// The narrowest terminal that tables are fitted into, in columns.
+const MIN_WIDTH: u16 = 40;
+
 /// How answers look.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Looks {
@@ -31,7 +34,8 @@ pub(crate) struct Show {
 impl Show {
     /// stdout and stderr. Colours and lines on a terminal only, no colours if `NO_COLOR` is set (no-color.org).
     pub(crate) fn for_terminal(json: bool) -> Self {
-        let plain = |name: &str, is_set: &dyn Fn(&std::ffi::OsStr) -> bool| std::env::var_os(name).is_some_and(|v| is_set(&v));
+        let plain =
+            |name: &str, is_set: &dyn Fn(&std::ffi::OsStr) -> bool| std::env::var_os(name).is_some_and(|v| is_set(&v));
         let colourless = plain("NO_COLOR", &|value| !value.is_empty()) || plain("TERM", &|value| value == "dumb");
         let looks = |is_terminal: bool| Looks { is_terminal, colour: is_terminal && !colourless, width: None };
         Self {
@@ -159,13 +163,19 @@ impl<T: AsRef<str>> From<T> for Word {
 }
 
 /// Rows beneath a header: with a line and wrapping on a terminal, plainly aligned elsewhere.
-pub(crate) fn table<const N: usize>(looks: Looks, header: [&str; N], rows: impl IntoIterator<Item = [Word; N]>) -> String {
+pub(crate) fn table<const N: usize>(
+    looks: Looks,
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [Word; N]>,
+) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(NOTHING);
     if looks.is_terminal {
         table.set_style(TableComponent::HeaderLines, '─').set_style(TableComponent::MiddleHeaderIntersections, '─');
-        table.set_content_arrangement(ContentArrangement::Dynamic);
         looks.width.map(|width| table.set_width(width));
+        // A terminal that does not know its width, or has next to none, would get a letter in each line.
+        let is_wide = table.width().is_some_and(|width| width >= MIN_WIDTH);
+        table.set_content_arrangement(if is_wide { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
     } else {
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
@@ -242,4 +252,100 @@ fn is_trick(c: char) -> bool {
             | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
             | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1345f}'
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::{Looks, Word, facts, failure_text, shown, shown_lines, table};
+    use crate::failure::Failure;
+
+    const TERMINAL: Looks = Looks { is_terminal: true, colour: true, width: Some(60) };
+
+    #[test]
+    fn text_of_others_plays_no_tricks() {
+        for (text, safe) in [
+            ("plain, größe, 東京 — “quoted” …", "plain, größe, 東京 — “quoted” …"),
+            ("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}"),
+            ("a\nb\tc\r", "a\\nb\\tc\\r"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+            ("rl\u{202e}o\u{2066}", "rl\\u{202e}o\\u{2066}"),
+            ("zero\u{200b}width\u{feff}\u{ad}", "zero\\u{200b}width\\u{feff}\\u{ad}"),
+            ("\u{e0041}tag\u{2028}", "\\u{e0041}tag\\u{2028}"),
+        ] {
+            assert_eq!(shown(text), safe);
+        }
+        assert_eq!(shown_lines("a\nb\u{1b}"), "a\nb\\u{1b}");
+    }
+
+    fn rows() -> [[Word; 3]; 2] {
+        [
+            [
+                Word::from("act_1"),
+                Word::state("allow"),
+                Word::from("a text that is long enough to be wrapped on this terminal"),
+            ],
+            [Word::from("act_22"), Word::state("deny"), Word::from("")],
+        ]
+    }
+
+    #[test]
+    fn tables_are_plain_where_nobody_looks() {
+        expect![[r#"
+            id      decision  why
+            act_1   allow     a text that is long enough to be wrapped on this terminal
+            act_22  deny
+        "#]]
+        .assert_eq(&table(Looks::default(), ["id", "decision", "why"], rows()));
+    }
+
+    #[test]
+    fn tables_have_lines_and_colours_on_a_terminal() {
+        let text = table(TERMINAL, ["id", "decision", "why"], rows());
+        expect![[r#"
+            ^[1mid      ^[0m ^[1mdecision  ^[0m ^[1mwhy                               ^[0m
+            ──────────────────────────────────────────────────────
+            act_1    ^[38;5;2mallow     ^[39m a text that is long enough to be
+                                wrapped on this terminal
+            act_22   ^[38;5;1mdeny      ^[39m
+        "#]]
+        .assert_eq(&text.replace('\u{1b}', "^"));
+        let text = table(Looks { colour: false, ..TERMINAL }, ["id", "decision", "why"], rows());
+        assert!(!text.contains('\u{1b}') && text.contains('─'), "{text}");
+    }
+
+    #[test]
+    fn a_terminal_without_a_width_gets_whole_lines() {
+        for width in [0, 1, 39] {
+            let text = table(Looks { width: Some(width), ..TERMINAL }, ["id", "decision", "why"], rows());
+            assert_eq!(text.lines().count(), 4, "{text}");
+        }
+    }
+
+    #[test]
+    fn facts_leave_out_what_is_empty() {
+        let text =
+            facts(Looks::default(), [("id", "act_1".into()), ("decision", Word::state("allow")), ("code", "".into())]);
+        expect![[r#"
+            id        act_1
+            decision  allow
+        "#]]
+        .assert_eq(&text);
+        let text = facts(TERMINAL, [("decision", Word::state("allow"))]);
+        assert_eq!(text, "\u{1b}[2mdecision\u{1b}[0m  \u{1b}[32mallow\u{1b}[0m\n");
+    }
+
+    #[test]
+    fn failures_say_what_to_try() {
+        let failure = Failure::refused("no\u{1b}").details(vec!["tier: wrong".into()]).hint("run `steward login`");
+        expect![[r#"
+            error: no\u{1b}
+              tier: wrong
+              try: run `steward login`
+        "#]]
+        .assert_eq(&failure_text(&failure, Looks::default()));
+        assert!(failure_text(&failure, TERMINAL).starts_with("\u{1b}[1;31merror:\u{1b}[0m no\\u{1b}\n"));
+        assert_eq!(failure_text(&Failure::not_true(), Looks::default()), "");
+    }
 }

@@ -32,7 +32,10 @@ pub(crate) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         return Ok(Timestamp::from_unix_ms(now.unix_ms().saturating_sub(ms)));
     }
     rfc3339(text).ok_or_else(|| {
-        format!("`{}` is not a time; write one as 2h or 3d (so long ago), 2026-11-20, or 2026-11-20T20:14:27Z", text.escape_debug())
+        format!(
+            "`{}` is not a time; write one as 2h or 3d (so long ago), 2026-11-20, or 2026-11-20T20:14:27Z",
+            text.escape_debug()
+        )
     })
 }
 
@@ -93,7 +96,8 @@ mod tests {
         for (text, ms) in [("0s", 0), ("90s", 90_000), ("15m", 900_000), ("24h", 86_400_000), ("2w", 1_209_600_000)] {
             assert_eq!(duration_ms(text), Ok(ms), "{text}");
         }
-        for text in ["", "d", "3", "3 d", "-3d", "3.5h", "3D", "3dd", "99999999999999999999d", "9999999999999999d", "ä"] {
+        for text in ["", "d", "3", "3 d", "-3d", "3.5h", "3D", "3dd", "99999999999999999999d", "9999999999999999d", "ä"]
+        {
             assert!(duration_ms(text).is_err(), "{text}");
         }
     }
@@ -113,9 +117,15 @@ mod tests {
         ] {
             assert_eq!(moment(text, now).map(|t| t.to_string()).as_deref(), Ok(time), "{text}");
         }
-        for text in
-            ["", "yesterday", "2026-13-01", "2026-11-19T01:02Z", "2026-11-19T01:02:03", "2026-11-19T01:02:03+2", "2026-11-19T01:02:03.Z"]
-        {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "2026-11-19T01:02Z",
+            "2026-11-19T01:02:03",
+            "2026-11-19T01:02:03+2",
+            "2026-11-19T01:02:03.Z",
+        ] {
             assert!(moment(text, now).is_err(), "{text}");
         }
     }

@@ -15,7 +15,8 @@ mod policies;
 mod problem;
 
 pub use actions::{
-    Act, ActionList, ActionRecord, ActionResult, Decide, DecisionRecord, EffectRecord, Explanation, MatchedPolicy, Proof,
+    Act, ActionList, ActionRecord, ActionResult, Decide, DecisionRecord, EffectRecord, Explanation, MatchedPolicy,
+    Proof,
 };
 pub use agents::{AddAgent, AgentList, AgentRecord};
 pub use entries::{

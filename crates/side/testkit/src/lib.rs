@@ -1,1 +1,24 @@
 //! Builders and a real embedded node for tests.
+//!
+//! A [`TestNode`] is a node as it ships, opened by `flows::open` on a temporary folder with real SQLite and real files; only the
+//! clock is moved by hand and chance comes from a seed. When it is dropped it asserts that ledger and state verify and that
+//! nothing is left over: no effect on its way, nothing staged, a writer that still writes.
+//!
+//! ```text
+//! let node = TestNode::new().await;
+//! let olivia = node.person("olivia", &[Role::Operator]).await;
+//! node.agent("scribe", Tier::T1).await;
+//! let id = node.act(&olivia, "scribe", "fs.write", "/reports/a.md", b"text").await?;
+//! ```
+//!
+//! Helpers panic where a test could not go on; whatever is being tested returns what the verb returned.
+//!
+//! Deliberately absent: anything faked but time and chance, and sockets (the faces' own tests have them).
+
+mod chance;
+mod node;
+mod verbs;
+
+pub use chance::{HandClock, SeededDice};
+pub use node::{Builder, NAMESPACE, TestNode};
+pub use verbs::Known;

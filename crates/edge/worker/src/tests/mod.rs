@@ -74,7 +74,10 @@ impl Place {
     }
 
     fn published(&self, path: &str) -> Option<Digest> {
-        self.folders.published(&self.agent, &GrantPath::parse(path).expect("plain")).expect("readable").map(|p| p.digest)
+        self.folders
+            .published(&self.agent, &GrantPath::parse(path).expect("plain"))
+            .expect("readable")
+            .map(|p| p.digest)
     }
 }
 

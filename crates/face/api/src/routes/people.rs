@@ -5,7 +5,9 @@ use steward_app_node::{Caller, Context, Error, Problem};
 use steward_app_people::{self as verbs, Created, DEFAULT_LIFETIME_S, Holder, KeyRow, NewKey, PersonRow};
 use steward_naming::{KeyId, Label, Name};
 use steward_permit::{Actor, Role, Scope};
-use steward_wire::{AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, Login, PersonList, PersonRecord, Problem as Refusal};
+use steward_wire::{
+    AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, Login, PersonList, PersonRecord, Problem as Refusal,
+};
 
 use crate::{
     answer::Refused,
@@ -77,7 +79,10 @@ pub(crate) async fn list(visit: Visit) -> Result<Json<PersonList>, Refused> {
 
 /// Enrols a person.
 #[utoipa::path(post, path = "/v1/people", tag = "people", request_body = AddPerson, responses((status = 201, body = PersonRecord), (status = 400, body = Refusal), (status = 403, body = Refusal), (status = 409, body = Refusal)))]
-pub(crate) async fn add(visit: Visit, Body(asked): Body<AddPerson>) -> Result<(StatusCode, Json<PersonRecord>), Refused> {
+pub(crate) async fn add(
+    visit: Visit,
+    Body(asked): Body<AddPerson>,
+) -> Result<(StatusCode, Json<PersonRecord>), Refused> {
     let row = visit
         .change(|context, caller| {
             let asked = asked.clone();
@@ -135,7 +140,10 @@ fn holder(
 
 /// Makes a key. Its secret is in the answer, and nowhere else.
 #[utoipa::path(post, path = "/v1/keys", tag = "people", request_body = CreateKey, responses((status = 201, body = CreatedKey), (status = 400, body = Refusal), (status = 403, body = Refusal), (status = 404, body = Refusal)))]
-pub(crate) async fn create_key(visit: Visit, Body(asked): Body<CreateKey>) -> Result<(StatusCode, Json<CreatedKey>), Refused> {
+pub(crate) async fn create_key(
+    visit: Visit,
+    Body(asked): Body<CreateKey>,
+) -> Result<(StatusCode, Json<CreatedKey>), Refused> {
     let made = visit
         .change(|context, caller| {
             let asked = asked.clone();

@@ -73,7 +73,7 @@ pub(crate) async fn act(session: &mut Session, args: ActArgs) -> Result<(), Fail
     let content = args.from.as_deref().map(read_content).transpose()?.map(|bytes| STANDARD.encode(bytes));
     let act = Act { action: args.action, resource: args.resource, content, confidence_bp: args.confidence };
     let result = caller.act(&args.agent, &act).await?;
-    session.show.answer(&result, |result, looks| result_view(result, looks))?;
+    session.show.answer(&result, result_view)?;
     conclusion(&result.action, &session.command(&format!("action explain {}", result.action.id)))
 }
 
@@ -97,7 +97,8 @@ fn read_content(from: &Path) -> Result<Vec<u8>, Failure> {
         return read_bounded(io::stdin().lock(), MAX_CONTENT_BYTES)
             .map_err(|e| Failure::misused(format!("cannot read the content from standard input: {e}")));
     }
-    read_small(from, MAX_CONTENT_BYTES).map_err(|e| Failure { exit: crate::Exit::Misused, ..Failure::file("read", from, &e) })
+    read_small(from, MAX_CONTENT_BYTES)
+        .map_err(|e| Failure { exit: crate::Exit::Misused, ..Failure::file("read", from, &e) })
 }
 
 /// A confidence from 0 to 1, in basis points.
@@ -225,7 +226,8 @@ fn explanation_view(why: &Explanation, prove: &str, looks: Looks) -> String {
     ];
     lines.extend(policies(&action.decision.policies));
     let entry = match action.decision.entry {
-        Some(entry) => format!("{entry} of {}", numbers(&action.entries)),
+        Some(entry) if action.entries.len() > 1 => format!("{entry} (all about it: {})", numbers(&action.entries)),
+        Some(entry) => entry.to_string(),
         None => "none of its own: the same refusal was just recorded, and this one counted".to_owned(),
     };
     lines.push(("ledger entry".to_owned(), entry.into()));
@@ -237,16 +239,19 @@ fn explanation_view(why: &Explanation, prove: &str, looks: Looks) -> String {
 }
 
 fn list_view(list: &ActionList, looks: Looks) -> String {
-    let rows = list.actions.iter().map(|a| {
-        [Word::from(&a.time), (&a.id).into(), (&a.actor).into(), what(a).into(), decision(a), effect(a)]
-    });
+    let rows = list
+        .actions
+        .iter()
+        .map(|a| [Word::from(&a.time), (&a.id).into(), (&a.actor).into(), what(a).into(), decision(a), effect(a)]);
     table(looks, ["time", "action", "actor", "what", "decision", "effect"], rows)
 }
 
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use steward_wire::{ActionList, ActionRecord, ActionResult, DecisionRecord, EffectRecord, Explanation, MatchedPolicy, Proof};
+    use steward_wire::{
+        ActionList, ActionRecord, ActionResult, DecisionRecord, EffectRecord, Explanation, MatchedPolicy, Proof,
+    };
 
     use super::{action_view, basis_points, conclusion, explanation_view, list_view, result_view};
     use crate::{failure::Exit, show::Looks};
@@ -301,7 +306,15 @@ mod tests {
 
     #[test]
     fn confidences() {
-        for (text, points) in [("0", 0), ("1", 10_000), ("0.85", 8_500), (".5", 5_000), ("0.0001", 1), ("1.0", 10_000), ("0.50000", 5_000)] {
+        for (text, points) in [
+            ("0", 0),
+            ("1", 10_000),
+            ("0.85", 8_500),
+            (".5", 5_000),
+            ("0.0001", 1),
+            ("1.0", 10_000),
+            ("0.50000", 5_000),
+        ] {
             assert_eq!(basis_points(text), Ok(points), "{text}");
         }
         for text in ["", ".", "1.1", "2", "-0.1", "0.00001", "NaN", "inf", "85%", "1e-1", "0.ä", "0x1"] {
@@ -317,16 +330,63 @@ mod tests {
             body: None,
             proof: Some(Proof { entry: 12, proof: String::new(), vkey: String::new() }),
         };
-        expect![[""]].assert_eq(&explanation_view(&why, "steward ledger prove", Looks::default()));
+        expect![[r#"
+            scribe asked to write a file.
+            It was allowed.
+
+            decision      allow
+            actor         agent scribe.acme.internal, T1, by the key of olivia@acme.internal
+            action        fs.write /reports/a\u{202e}.md (file)
+            effect        succeeded, 42 bytes
+            policies      T1/write-reports (tiers/T1.cedar): Operators write reports.
+            ledger entry  12 (all about it: 12, 13, 14)
+            proof         take it with you: `steward ledger prove 12 --output proof.json`
+        "#]]
+        .assert_eq(&explanation_view(&why, "steward ledger prove", Looks::default()));
         let why = Explanation { action: action("deny", None), sentences: vec!["No.".into()], body: None, proof: None };
-        expect![[""]].assert_eq(&explanation_view(&why, "steward ledger prove", Looks::default()));
+        expect![[r#"
+            No.
+
+            decision      deny (NOT_PERMITTED)
+            actor         agent scribe.acme.internal, T1, by the key of olivia@acme.internal
+            action        fs.write /reports/a\u{202e}.md (file)
+            policies      T1/write-reports (tiers/T1.cedar): Operators write reports.
+            ledger entry  none of its own: the same refusal was just recorded, and this one counted
+        "#]]
+        .assert_eq(&explanation_view(&why, "steward ledger prove", Looks::default()));
     }
 
     #[test]
     fn actions_as_they_look() {
-        expect![[""]].assert_eq(&result_view(&ActionResult { action: action("allow", Some("succeeded")) }, Looks::default()));
-        expect![[""]].assert_eq(&action_view(&action("allow", Some("failed")), Looks::default()));
+        expect![[r#"
+            action    act_01KAHW5V8NQ4Z0M7C2R9T3XBYD
+            decision  allow
+            effect    succeeded, 42 bytes
+            digest    sha256:11
+            entries   12, 13, 14
+        "#]]
+        .assert_eq(&result_view(&ActionResult { action: action("allow", Some("succeeded")) }, Looks::default()));
+        expect![[r#"
+            action          act_01KAHW5V8NQ4Z0M7C2R9T3XBYD
+            time            2026-11-20T20:14:27.123Z
+            actor           agent scribe.acme.internal
+            via             olivia@acme.internal
+            tier            T1
+            asked           fs.write /reports/a\u{202e}.md (file)
+            decision        allow
+            policies        T1/write-reports (tiers/T1.cedar): Operators write reports.
+            effect          failed (INTERRUPTED)
+            error           the node was stopped
+            policy version  sha256:00
+            entries         12, 13, 14
+            request         trc_1
+        "#]]
+        .assert_eq(&action_view(&action("allow", Some("failed")), Looks::default()));
         let actions = vec![action("allow", Some("succeeded")), action("deny", None)];
-        expect![[""]].assert_eq(&list_view(&ActionList { actions, next: None }, Looks::default()));
+        expect![[r#"
+            time                      action                          actor                       what                            decision              effect
+            2026-11-20T20:14:27.123Z  act_01KAHW5V8NQ4Z0M7C2R9T3XBYD  agent scribe.acme.internal  fs.write /reports/a\u{202e}.md  allow                 succeeded, 42 bytes
+            2026-11-20T20:14:27.123Z  act_01KAHW5V8NQ4Z0M7C2R9T3XBYD  agent scribe.acme.internal  fs.write /reports/a\u{202e}.md  deny (NOT_PERMITTED)
+        "#]].assert_eq(&list_view(&ActionList { actions, next: None }, Looks::default()));
     }
 }

@@ -66,12 +66,13 @@ fn read_file(file: &Path) -> Result<AddAgent, Failure> {
 
 /// Reads an agent, or gives everything that is wrong with it, each with its place.
 fn parse(bytes: &[u8], is_json: bool) -> Result<AddAgent, Vec<String>> {
-    let value = if is_json { json::value(bytes, Limits::BODY).map_err(|e| vec![format!(" {e}")])? } else { from_toml(bytes)? };
+    let value =
+        if is_json { json::value(bytes, Limits::BODY).map_err(|e| vec![format!(" {e}")])? } else { from_toml(bytes)? };
     let Value::Object(fields) = &value else { return Err(vec![" it is no table of names and values".to_owned()]) };
     let mut problems = Vec::new();
     for (name, form, is_needed) in FIELDS {
         match fields.get(*name) {
-            None if *is_needed => problems.push(format!(" `{name}` is missing: {}", form.what())),
+            None if *is_needed => problems.push(format!(" `{name}` is missing; it is {}", form.what())),
             Some(value) if !form.fits(value) => problems.push(format!(" `{name}` is not {}", form.what())),
             _ => {}
         }
@@ -179,27 +180,72 @@ mod tests {
 
     #[test]
     fn both_formats_say_the_same() {
-        let agent = expect![[r#"
+        let toml =
+            "name = 'scribe'\nversion = '1.0.0'\ntier = 'T1'\ndescription = 'writes'\ncapabilities = ['reports']";
+        check(
+            toml,
+            false,
+            expect![[r#"
             AddAgent { name: "scribe", version: "1.0.0", tier: "T1", description: "writes", capabilities: ["reports"] }
-        "#]];
-        let toml = "name = 'scribe'\nversion = '1.0.0'\ntier = 'T1'\ndescription = 'writes'\ncapabilities = ['reports']";
-        check(toml, false, agent.clone());
-        let json = r#"{"name":"scribe","version":"1.0.0","tier":"T1","description":"writes","capabilities":["reports"]}"#;
-        check(json, true, agent);
+        "#]],
+        );
+        let json =
+            r#"{"name":"scribe","version":"1.0.0","tier":"T1","description":"writes","capabilities":["reports"]}"#;
+        assert_eq!(parse(json.as_bytes(), true), parse(toml.as_bytes(), false));
     }
 
     #[test]
     fn all_problems_are_shown_at_once() {
-        check("tier = 'T9'\nversion = 1\ncapabilities = ['a', 2]\nteir = ''\n", false, expect![[""]]);
+        check(
+            "tier = 'T9'\nversion = 1\ncapabilities = ['a', 2]\nteir = ''\n",
+            false,
+            expect![[r#"
+            FILE: `name` is missing; it is a text
+            FILE: `version` is not a text
+            FILE: `tier` is not one of T0, T1, T2, T3 and T4
+            FILE: `capabilities` is not a list of texts
+            FILE: `teir` is not known; take it out
+        "#]],
+        );
     }
 
     #[test]
     fn a_text_that_is_no_toml_or_json_is_shown_where() {
-        check("name = 'a'\nversion = = 2\n", false, expect![[""]]);
-        check("name = 'a'\nname = 'b'\n", false, expect![[""]]);
-        check(r#"{"name":"a","name":"b"}"#, true, expect![[""]]);
-        check("[]", true, expect![[""]]);
-        check("\u{0}", false, expect![[""]]);
+        check(
+            "name = 'a'\nversion = = 2\n",
+            false,
+            expect![[r#"
+            FILE:2:11: extra `=`, expected nothing
+        "#]],
+        );
+        check(
+            "name = 'a'\nname = 'b'\n",
+            false,
+            expect![[r#"
+            FILE:2:1: duplicate key
+        "#]],
+        );
+        check(
+            r#"{"name":"a","name":"b"}"#,
+            true,
+            expect![[r#"
+            FILE: line 1, column 18: the key `name` is written twice
+        "#]],
+        );
+        check(
+            "[]",
+            true,
+            expect![[r#"
+            FILE: it is no table of names and values
+        "#]],
+        );
+        check(
+            "\u{0}",
+            false,
+            expect![[r#"
+            FILE:1:2: key with no value, expected `=`
+        "#]],
+        );
     }
 
     #[test]

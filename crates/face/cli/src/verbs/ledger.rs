@@ -168,16 +168,21 @@ async fn head(session: &mut Session) -> Result<(), Failure> {
     let watch = session.watch(&caller).await?;
     let answer = caller.ledger_head().await?;
     let head = watch.see(&answer.note, &caller).await?;
-    session.show.answer(&answer, |answer, looks| {
-        if looks.is_terminal { shown_lines(&answer.note) } else { answer.note.clone() }
-    })?;
+    session.show.answer(
+        &answer,
+        |answer, looks| {
+            if looks.is_terminal { shown_lines(&answer.note) } else { answer.note.clone() }
+        },
+    )?;
     session.show.aside(&seen(watch.remembered(), &head));
     Ok(())
 }
 
 fn seen(remembered: Option<&TreeHead>, head: &TreeHead) -> String {
     match remembered {
-        None => format!("{} entries. It is the first tree head of this ledger seen here, and now remembered.", head.size),
+        None => {
+            format!("{} entries. It is the first tree head of this ledger seen here, and now remembered.", head.size)
+        }
         Some(old) if old.size == head.size => format!("{} entries, the same as were seen before.", head.size),
         Some(old) => format!("{} entries; it is proved that they continue the {} seen before.", head.size, old.size),
     }
@@ -267,10 +272,31 @@ mod tests {
 
     #[test]
     fn entries_as_they_look() {
-        expect![[""]].assert_eq(&entry_view(&entry(), Looks::default()));
+        expect![[r#"
+            entry      12
+            time       2026-11-20T20:14:27.123Z
+            kind       action.intended
+            namespace  acme.internal
+            actor      agent scribe.acme.internal
+            subject    act_1
+            action     fs.write
+            decision   allow
+            leaf hash  00
+            leaf       {}
+
+            {
+              "resource": "/a\u{202e}b"
+            }
+        "#]]
+        .assert_eq(&entry_view(&entry(), Looks::default()));
         let erased = EntryRecord { seq: 3, body: None, decision: None, action: None, ..entry() };
         assert!(entry_view(&erased, Looks::default()).contains("erased"));
         let list = EntryList { entries: vec![entry(), erased], next: None };
-        expect![[""]].assert_eq(&list_view(&list, Looks::default()));
+        expect![[r#"
+            entry  time                      kind             actor                       subject  action    decision
+            12     2026-11-20T20:14:27.123Z  action.intended  agent scribe.acme.internal  act_1    fs.write  allow
+            3      2026-11-20T20:14:27.123Z  action.intended  agent scribe.acme.internal  act_1
+        "#]]
+        .assert_eq(&list_view(&list, Looks::default()));
     }
 }

@@ -59,7 +59,7 @@ pub(crate) async fn log_in(session: &mut Session, args: LoginArgs) -> Result<(),
     }
     let watch = Watch::with_key(&memory, key)?;
     let head = stranger.ledger_head().await?;
-    watch.see(&head.note, &stranger).await?;
+    watch.glance(&head.note)?;
 
     let created = caller.login(&Login { label: args.label.clone().unwrap_or_else(machine) }).await?;
     let credential = Credential {
@@ -70,6 +70,8 @@ pub(crate) async fn log_in(session: &mut Session, args: LoginArgs) -> Result<(),
     };
     node.keep_credential(&credential)?;
     node.keep_vkey(&vkey)?;
+    let known = Caller::new(&whereabouts.address, Some(credential.secret))?;
+    watch.see(&head.note, &known).await?;
     if let (Some(file), false, None) = (&in_home, args.key_stdin, &args.key_file) {
         match fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -103,7 +105,8 @@ fn login_key(session: &Session, args: &LoginArgs, in_home: Option<&std::path::Pa
             .map_err(|e| Failure::refused(format!("cannot read the login key from standard input: {e}")))?
     } else {
         let file = args.key_file.as_deref().or(in_home);
-        let file = file.ok_or_else(|| Failure::misused("it is not known where the login key is; give --key-file FILE"))?;
+        let file =
+            file.ok_or_else(|| Failure::misused("it is not known where the login key is; give --key-file FILE"))?;
         read_small(file, MAX_KEY_BYTES).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound if args.key_file.is_none() => no_key(session, file),
             _ => Failure::file("read", file, &error),
@@ -133,6 +136,7 @@ fn no_key(session: &Session, file: &std::path::Path) -> Failure {
 /// The name of this machine.
 fn machine() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).take(60).collect();
+    let name: String =
+        name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).take(60).collect();
     if name.is_empty() { "terminal".to_owned() } else { name }
 }

@@ -35,6 +35,10 @@ pub(crate) fn man(session: &mut Session, args: &ManArgs) -> Result<(), Failure> 
     };
     std::fs::create_dir_all(dir).map_err(|e| Failure::file("make", dir, &e))?;
     clap_mangen::generate_to(Cli::command(), dir).map_err(|e| Failure::file("write into", dir, &e))?;
-    session.show.aside(&format!("The pages are in `{}`; read one with `man {}/steward.1`.", dir.display(), dir.display()));
+    session.show.aside(&format!(
+        "The pages are in `{}`; read one with `man {}/steward.1`.",
+        dir.display(),
+        dir.display()
+    ));
     Ok(())
 }

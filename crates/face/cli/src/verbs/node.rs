@@ -26,7 +26,8 @@ pub(crate) async fn carry_out(session: &mut Session, verb: NodeVerb) -> Result<(
             let address = caller.address().to_owned();
             session.show.answer(&status, |status, looks| status_view(status, &address, looks))?;
             if status.version != session.version {
-                let versions = format!("The node runs version {}, this program is {}.", status.version, session.version);
+                let versions =
+                    format!("The node runs version {}, this program is {}.", status.version, session.version);
                 session.show.aside(&versions);
             }
             Ok(())
@@ -38,9 +39,11 @@ pub(crate) async fn carry_out(session: &mut Session, verb: NodeVerb) -> Result<(
 /// if anything failed, 3 if the node cannot be asked.
 pub(crate) async fn doctor(session: &mut Session) -> Result<(), Failure> {
     let mut checks = Vec::new();
-    let mut ask = session.caller();
+    let asked = session.caller();
     match session.whereabouts() {
-        Ok(whereabouts) => checks.push(check("address", "ok", format!("the node should be at {}", whereabouts.address), None)),
+        Ok(whereabouts) => {
+            checks.push(check("address", "ok", format!("the node should be at {}", whereabouts.address), None))
+        }
         Err(failure) => checks.push(check("address", "failed", failure.message, failure.hint)),
     }
     if let Ok(node) = session.node_memory() {
@@ -53,7 +56,7 @@ pub(crate) async fn doctor(session: &mut Session) -> Result<(), Failure> {
         });
     }
     let mut exit = None;
-    if let Ok(caller) = &ask {
+    if let Ok(caller) = &asked {
         checks.push(match session.check_head(caller).await {
             Ok(()) => check("ledger", "ok", "it continues what was seen of it before".into(), None),
             Err(failure) => {
@@ -71,7 +74,7 @@ pub(crate) async fn doctor(session: &mut Session) -> Result<(), Failure> {
                 }
             }
         }
-    } else if let Err(failure) = &mut ask {
+    } else if let Err(failure) = &asked {
         exit = Some(failure.exit);
     }
     let doctor = Doctor { checks };
@@ -108,7 +111,10 @@ fn status_view(status: &NodeStatus, address: &str, looks: Looks) -> String {
     }
     let unknown = match status.effects_unknown {
         0 => Word::from(format!("{} on their way", status.effects_open)),
-        n => Word::new(format!("{} on their way, {n} of which nobody knows whether they happened", status.effects_open), Ink::Bad),
+        n => Word::new(
+            format!("{} on their way; {n} unknown: nobody knows whether they happened", status.effects_open),
+            Ink::Bad,
+        ),
     };
     lines.extend([
         ("people".to_owned(), status.people.to_string().into()),
@@ -137,7 +143,7 @@ fn doctor_view(doctor: &Doctor, looks: Looks) -> String {
         let mend = c.mend.as_deref().unwrap_or_default();
         [Word::state(&c.status), (&c.name).into(), (&c.found).into(), mend.into()]
     });
-    table(looks, ["", "looked at", "found", "to mend it"], rows)
+    table(looks, ["state", "looked at", "found", "to mend it"], rows)
 }
 
 #[cfg(test)]
@@ -167,7 +173,21 @@ mod tests {
             disk_free_bytes: 53_687_091_200,
             demo: true,
         };
-        expect![[""]].assert_eq(&status_view(&status, "http://127.0.0.1:7878", Looks::default()));
+        expect![[r#"
+            node       acme.internal (demo)
+            at         http://127.0.0.1:7878
+            version    0.1.0
+            up         for 2 h 5 min, since 2026-11-20T20:00:00.000Z
+            ledger     41 entries, `acme.internal/ledger`
+            policy     sha256:00
+            mistake    tiers/T0.cedar:4:7: unknown action
+            people     2
+            agents     3
+            effects    1 on their way; 1 unknown: nobody knows whether they happened
+            strangers  9 requests without a valid key
+            disk       50.0 GiB free
+        "#]]
+        .assert_eq(&status_view(&status, "http://127.0.0.1:7878", Looks::default()));
     }
 
     #[test]
@@ -176,7 +196,12 @@ mod tests {
             check("address", "ok", "the node should be at http://127.0.0.1:7878".into(), None),
             check("login", "failed", "not logged in".into(), Some("run `steward login`".into())),
         ];
-        expect![[""]].assert_eq(&doctor_view(&Doctor { checks }, Looks::default()));
+        expect![[r#"
+            state   looked at  found                                        to mend it
+            ok      address    the node should be at http://127.0.0.1:7878
+            failed  login      not logged in                                run `steward login`
+        "#]]
+        .assert_eq(&doctor_view(&Doctor { checks }, Looks::default()));
     }
 
     #[test]

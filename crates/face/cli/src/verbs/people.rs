@@ -52,13 +52,14 @@ pub(crate) async fn carry_out(session: &mut Session, verb: PeopleVerb) -> Result
                 ..CreateKey::default()
             };
             let login_key = caller.create_key(&key).await.map_err(|error| {
-                let again = session.command(&format!("key create --person {} --label login --scope login --single-use", person.name));
+                let again = session
+                    .command(&format!("key create --person {} --label login --scope login --single-use", person.name));
                 let mut failure = Failure::from(error);
                 failure.message = format!("{} is enrolled, but has no login key: {}", person.name, failure.message);
                 failure.hint(again)
             })?;
             let command = format!("steward --node {} login --key-stdin", caller.address());
-            session.show.answer(&Added { person, login_key }, |added, looks| added_view(added, looks))?;
+            session.show.answer(&Added { person, login_key }, added_view)?;
             session.show.aside(&format!("They log in with `{command}`, and paste the key."));
             Ok(())
         }
@@ -76,10 +77,13 @@ fn added_view(added: &Added, looks: Looks) -> String {
             ("login key", Word::new(&added.login_key.secret, Ink::Warn)),
         ],
     );
-    format!("{person}{}\n", looks.ink(Ink::Dim, &format!(
-        "The key is shown this once, is good once, until {}.",
-        shown(&added.login_key.key.expires_at)
-    )))
+    format!(
+        "{person}{}\n",
+        looks.ink(
+            Ink::Dim,
+            &format!("The key is shown this once, is good once, until {}.", shown(&added.login_key.key.expires_at))
+        )
+    )
 }
 
 fn person_view(person: &PersonRecord, looks: Looks) -> String {
@@ -98,7 +102,13 @@ fn person_view(person: &PersonRecord, looks: Looks) -> String {
 
 fn list_view(list: &PersonList, looks: Looks) -> String {
     let rows = list.people.iter().map(|p| {
-        [Word::from(&p.name), p.roles.join(", ").into(), Word::state(&p.status), (&p.added_at).into(), p.entry.to_string().into()]
+        [
+            Word::from(&p.name),
+            p.roles.join(", ").into(),
+            Word::state(&p.status),
+            (&p.added_at).into(),
+            p.entry.to_string().into(),
+        ]
     });
     table(looks, ["name", "roles", "status", "added", "entry"], rows)
 }
@@ -126,8 +136,8 @@ mod tests {
     fn a_list_is_aligned_and_shows_no_tricks() {
         let list = PersonList { people: vec![rita("rita"), rita("o\u{1b}[2J\u{202e}li\nvia")] };
         expect![[r#"
-            name                        roles             status  added                     entry
-            rita                        reviewer, viewer  active  2026-11-20T20:14:27.123Z  7
+            name                       roles             status  added                     entry
+            rita                       reviewer, viewer  active  2026-11-20T20:14:27.123Z  7
             o\u{1b}[2J\u{202e}li\nvia  reviewer, viewer  active  2026-11-20T20:14:27.123Z  7
         "#]]
         .assert_eq(&list_view(&list, Looks::default()));
@@ -148,6 +158,12 @@ mod tests {
             entry: 8,
         };
         let added = Added { person: rita("rita"), login_key: CreatedKey { key, secret: "stw_once".into() } };
-        expect![[""]].assert_eq(&added_view(&added, Looks::default()));
+        expect![[r#"
+            enrolled   rita
+            roles      reviewer, viewer
+            login key  stw_once
+            The key is shown this once, is good once, until 2026-11-21T20:14:27.123Z.
+        "#]]
+        .assert_eq(&added_view(&added, Looks::default()));
     }
 }

@@ -18,11 +18,11 @@ use crate::{
     show::{Ink, Looks, Word, facts_of, shown, shown_lines, table},
 };
 
-/// How deep folders of policies may lie in each other.
-const MAX_FOLDERS: usize = 8;
+/// How deep folders of policies may lie in each other: as deep as a node reads them.
+const MAX_FOLDERS: usize = 4;
 
-/// The most files of policies that are read.
-const MAX_FILES: usize = 2_000;
+/// The most files of policies that are read: as many as a node reads.
+const MAX_FILES: usize = 1000;
 
 /// What can be done about policy.
 #[derive(Debug, Subcommand)]
@@ -172,14 +172,13 @@ fn test(session: &mut Session, table: Option<PathBuf>, policies: Option<PathBuf>
     }
 }
 
-/// Reads a folder of policies with its schema, or one file with the schema beside it; the shipped schema if there is none.
+/// Reads a folder of policies with its schema, as a node does; or one file, with the schema beside it or the one that ships.
 fn read_sources(path: &Path) -> Result<Sources, Failure> {
-    let shipped = || Sources::shipped().schema;
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     let schema_file = folder.join(Sources::SCHEMA_FILE);
-    let schema = match schema_file.exists() {
+    let schema = match schema_file.exists() || path.is_dir() {
         true => Source { name: Sources::SCHEMA_FILE.to_owned(), text: read_text(&schema_file, MAX_SOURCES_BYTES)? },
-        false => shipped(),
+        false => Sources::shipped().schema,
     };
     let mut policies = Vec::new();
     if path.is_dir() {
@@ -220,7 +219,9 @@ fn read_text(file: &Path, limit: usize) -> Result<String, Failure> {
 
 fn kind_and_resource(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
-        Some((kind, resource)) if !kind.is_empty() && !resource.is_empty() => Ok((kind.to_owned(), resource.to_owned())),
+        Some((kind, resource)) if !kind.is_empty() && !resource.is_empty() => {
+            Ok((kind.to_owned(), resource.to_owned()))
+        }
         _ => Err("it is written as a kind and a name, such as `file:/reports/a.md`".to_owned()),
     }
 }
@@ -240,7 +241,10 @@ fn checked_view(checked: &Checked, path: &Path, looks: Looks) -> String {
     for mistake in &checked.mistakes {
         let place = format!("{}:{}:{}:", shown(&mistake.file), mistake.line, mistake.column);
         out += &format!("{} {}\n", looks.ink(Ink::Bold, &place), shown_lines(&mistake.message));
-        mistake.help.iter().for_each(|help| out += &format!("  {} {}\n", looks.ink(Ink::Dim, "help:"), shown_lines(help)));
+        mistake
+            .help
+            .iter()
+            .for_each(|help| out += &format!("  {} {}\n", looks.ink(Ink::Dim, "help:"), shown_lines(help)));
     }
     let count = match checked.mistakes.len() {
         1 => "1 mistake".to_owned(),
@@ -253,7 +257,8 @@ fn tested_view(tested: &Tested, name: &str, looks: Looks) -> String {
     let mut out = String::new();
     for case in &tested.failed {
         let place = format!("{}:{}:", shown(name), case.line);
-        out += &format!("{} {}\n  {}\n", looks.ink(Ink::Bold, &place), shown(&case.name), shown_lines(&case.difference));
+        out +=
+            &format!("{} {}\n  {}\n", looks.ink(Ink::Bold, &place), shown(&case.name), shown_lines(&case.difference));
     }
     let verdict = match tested.failed.len() {
         0 => looks.ink(Ink::Good, "all as expected"),
@@ -323,7 +328,7 @@ mod tests {
         std::fs::write(folder.path().join("a.cedar"), "permit (principal, action, resource) when { ;\n").unwrap();
         let b = "@id(\"b\")\npermit (principal, action == Action::\"no.such\", resource);\n";
         std::fs::write(folder.path().join("b.cedar"), b).unwrap();
-        let mistakes = Engine::compile(&read_sources(folder.path()).unwrap()).err().expect("mistakes");
+        let Err(mistakes) = Engine::compile(&read_sources(folder.path()).unwrap()) else { panic!("mistakes") };
         let files: Vec<&str> = mistakes.iter().map(|m| m.file.as_str()).collect();
         assert!(files.contains(&"a.cedar") && files.contains(&"b.cedar"), "{mistakes:?}");
         let checked = Checked { policies: 0, version: None, mistakes: records(mistakes) };
@@ -342,9 +347,18 @@ mod tests {
 
     #[test]
     fn a_test_says_what_differs() {
-        let failed = vec![super::FailedCase { name: "scribe writes".into(), line: 4, difference: "expected allow, was deny".into() }];
+        let failed = vec![super::FailedCase {
+            name: "scribe writes".into(),
+            line: 4,
+            difference: "expected allow, was deny".into(),
+        }];
         let tested = Tested { cases: 9, failed, policy_version: "sha256:00".into() };
-        expect![[""]].assert_eq(&tested_view(&tested, "t.toml", Looks::default()));
+        expect![[r#"
+            t.toml:4: scribe writes
+              expected allow, was deny
+            9 decisions: 1 not as expected
+        "#]]
+        .assert_eq(&tested_view(&tested, "t.toml", Looks::default()));
     }
 
     #[test]

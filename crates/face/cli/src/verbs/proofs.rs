@@ -176,7 +176,10 @@ fn consistency_view(proof: &Consistency, looks: Looks) -> String {
     facts(
         looks,
         [
-            ("proved", Word::new(format!("the ledger of {} entries continues that of {}", proof.to, proof.from), Ink::Good)),
+            (
+                "proved",
+                Word::new(format!("the ledger of {} entries continues that of {}", proof.to, proof.from), Ink::Good),
+            ),
             ("from", format!("{} entries, root {}", proof.from, proof.from_root).into()),
             ("to", format!("{} entries, root {}", proof.to, proof.to_root).into()),
             ("hashes", proof.hashes.len().to_string().into()),
@@ -189,4 +192,65 @@ pub(crate) fn pinned_key(session: &Session) -> Result<Option<NoteKey>, Failure> 
     let home = session.home()?;
     let node = session.memory()?.node(&home.display().to_string());
     heads::pinned(&node)?.map(|vkey| heads::parse(&vkey)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_wire::InclusionProof;
+
+    use super::{hold, proved};
+    use crate::testing::Ledger;
+
+    #[test]
+    fn a_proof_holds_with_its_key_only() {
+        let ledger = Ledger::of(10);
+        let bundle = ledger.prove(4);
+        let held = hold(&bundle, &ledger.key()).unwrap();
+        assert_eq!((held.seq, held.size, held.kind.as_str()), (4, 10, "action.intended"));
+        assert_eq!(held.body, Some(serde_json::json!({"n": 4})));
+        assert!(hold(&bundle, &Ledger::of(10).signed_by(9).key()).is_err());
+    }
+
+    #[test]
+    fn whatever_is_changed_in_a_proof_is_found() {
+        let ledger = Ledger::of(10);
+        let good = || ledger.prove(4);
+        let other = ledger.prove(5);
+        let changed: Vec<(&str, InclusionProof)> = vec![
+            ("number", InclusionProof { seq: 5, ..good() }),
+            ("leaf", InclusionProof { leaf: other.leaf.clone(), ..good() }),
+            ("leaf's spelling", InclusionProof { leaf: good().leaf + " ", ..good() }),
+            ("salt", InclusionProof { salt: other.salt.clone(), ..good() }),
+            ("salt's form", InclusionProof { salt: Some("00".into()), ..good() }),
+            ("body", InclusionProof { body: other.body.clone(), ..good() }),
+            ("no body", InclusionProof { body: None, ..good() }),
+            ("no salt", InclusionProof { salt: None, ..good() }),
+            ("path", InclusionProof { proof: other.proof.clone(), ..good() }),
+            ("another ledger's", InclusionProof { proof: Ledger::of(10).rewritten_at(1).prove(4).proof, ..good() }),
+        ];
+        // The last is a good proof of another history, which the true key signed: only the memory of heads finds it.
+        for (what, bundle) in &changed[..changed.len() - 1] {
+            assert!(hold(bundle, &ledger.key()).is_err(), "{what}");
+        }
+        assert!(hold(&changed[changed.len() - 1].1, &ledger.key()).is_ok());
+        let erased = InclusionProof { salt: None, body: None, ..good() };
+        assert!(hold(&erased, &ledger.key()).unwrap().body.is_none());
+        // The key in the bundle is not what is believed.
+        let lying = InclusionProof { vkey: "nobody".into(), ..good() };
+        assert!(hold(&lying, &ledger.key()).is_ok());
+    }
+
+    #[test]
+    fn consistency_is_checked_against_signed_heads() {
+        let ledger = Ledger::of(10);
+        let proof = ledger.consistency(4, 10);
+        assert_eq!(proved(&proof, 4, 10, &[&ledger.head()]), Ok(()));
+        assert!(proved(&proof, 5, 10, &[]).is_err());
+        let rewritten = Ledger::of(10).rewritten_at(2);
+        assert_eq!(proved(&rewritten.consistency(4, 10), 4, 10, &[]), Ok(()), "consistent with itself");
+        assert!(proved(&rewritten.consistency(4, 10), 4, 10, &[&ledger.head()]).is_err());
+        assert!(proved(&rewritten.consistency(4, 10), 4, 10, &[&Ledger::of(4).head()]).is_err());
+        let mixed = steward_wire::Consistency { from_root: rewritten.consistency(4, 10).from_root, ..proof };
+        assert!(proved(&mixed, 4, 10, &[]).is_err());
+    }
 }

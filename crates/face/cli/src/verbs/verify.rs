@@ -222,7 +222,10 @@ fn verified_view(verified: &Verified, looks: Looks) -> String {
     let key = match verified.vkey_from {
         "argument" => Word::from(format!("{}, as you said", verified.vkey)),
         "pinned" => Word::from(format!("{}, as pinned before", verified.vkey)),
-        _ => Word::new(format!("{}, taken from the home itself: whoever changed the home could have changed it", verified.vkey), Ink::Warn),
+        _ => Word::new(
+            format!("{}, taken from the home itself: whoever changed the home could have changed it", verified.vkey),
+            Ink::Warn,
+        ),
     };
     lines.push(("verifier key".to_owned(), key));
     for anchor in &verified.anchors {
@@ -258,16 +261,106 @@ fn verdict(verified: &Verified) -> (Ink, String) {
         return (Ink::Bad, format!("This ledger does NOT verify: {things} not fit."));
     }
     let text = match (*anchored, *unanchored) {
-        (0, _) => return (
-            Ink::Warn,
-            format!("The {size} entries are consistent with themselves; nothing outside vouches for them. \
-                     Keep what `steward ledger head` prints somewhere else, and give it with --against."),
-        ),
-        (anchored, 0) => format!("All {anchored} entries are anchored: they are those that a head kept outside stands for."),
+        (0, _) => {
+            return (
+                Ink::Warn,
+                format!(
+                    "The {size} entries are consistent with themselves; nothing outside vouches for them. \
+                     Keep what `steward ledger head` prints somewhere else, and give it with --against."
+                ),
+            );
+        }
+        (anchored, 0) => {
+            format!("All {anchored} entries are anchored: they are those that a head kept outside stands for.")
+        }
         (anchored, unanchored) => format!(
             "{anchored} entries are anchored: they are those that a head kept outside stands for. \
              The {unanchored} after them are consistent with themselves; nothing outside vouches for them yet."
         ),
     };
     (Ink::Good, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::{Anchor, Found, Verified, verdict, verified_view};
+    use crate::show::Looks;
+
+    fn verified() -> Verified {
+        Verified {
+            origin: "acme.internal".into(),
+            vkey: "acme.internal+00000000+AQ".into(),
+            vkey_from: "pinned",
+            entries: 41,
+            size: 41,
+            root: "cm9vdA==".into(),
+            consistent: true,
+            anchors: vec![Anchor { from: "remembered".into(), size: 38, holds: true }],
+            anchored: 38,
+            unanchored: 3,
+            erased: 0,
+            rows: Some(20),
+            findings: Vec::new(),
+            finding_count: 0,
+            warnings: Vec::new(),
+            warning_count: 0,
+        }
+    }
+
+    fn damaged() -> Verified {
+        let found = Found {
+            code: "ROW_CHANGED",
+            place: "row {\"name\":\"scribe\"} of agent (entry 7)".into(),
+            entry: Some(7),
+            table: Some("agent".into()),
+            key: Some("{\"name\":\"scribe\"}".into()),
+            message: "it is not as entry 7 wrote it".into(),
+        };
+        let anchors = vec![Anchor { from: "kept.note".into(), size: 50, holds: false }];
+        Verified {
+            consistent: false,
+            findings: vec![found],
+            finding_count: 3,
+            anchors,
+            vkey_from: "home",
+            ..verified()
+        }
+    }
+
+    #[test]
+    fn a_report_says_what_is_anchored_and_what_is_not() {
+        expect![[r#"
+            ledger        acme.internal
+            entries       41, root cm9vdA==
+            rows          20 compared with the entries that wrote them
+            verifier key  acme.internal+00000000+AQ, as pinned before
+            anchor        the head remembered here, of 38 entries: continued
+
+            38 entries are anchored: they are those that a head kept outside stands for. The 3 after them are consistent with themselves; nothing outside vouches for them yet.
+        "#]].assert_eq(&verified_view(&verified(), Looks::default()));
+        expect![[r#"
+            ledger        acme.internal
+            entries       41, root cm9vdA==
+            rows          20 compared with the entries that wrote them
+            verifier key  acme.internal+00000000+AQ, taken from the home itself: whoever changed the home could have changed it
+            anchor        kept.note, of 50 entries: NOT continued
+            finding: ROW_CHANGED at row {"name":"scribe"} of agent (entry 7): it is not as entry 7 wrote it
+            2 findings more
+
+            This ledger does NOT verify: 3 things do not fit.
+        "#]].assert_eq(&verified_view(&damaged(), Looks::default()));
+    }
+
+    #[test]
+    fn nothing_is_called_valid() {
+        let all = Verified { anchored: 41, unanchored: 0, ..verified() };
+        let none = Verified { anchored: 0, unanchored: 41, anchors: Vec::new(), vkey_from: "home", ..verified() };
+        assert!(verdict(&none).1.contains("nothing outside vouches for them"));
+        for report in [verified(), all, none, damaged()] {
+            let text = verified_view(&report, Looks::default());
+            assert!(!text.to_lowercase().contains("valid"), "{text}");
+        }
+    }
 }

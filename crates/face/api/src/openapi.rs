@@ -1,0 +1,41 @@
+//! The description of the API (OpenAPI 3.1), generated from the handlers. docs/openapi.json is this text; a test compares.
+
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+
+use crate::routes::{actions, agents, entries, open, people, policies, status};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Steward", description = "A control plane for AI agents: names them, governs them, and proves what happened.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    modifiers(&Bearer),
+    security(("key" = [])),
+    paths(
+        open::healthz, open::openapi, open::head, open::vkey, open::checkpoint, open::tile,
+        people::login, people::list, people::add, people::disable, people::keys, people::create_key, people::revoke_key,
+        agents::list, agents::add, agents::show,
+        actions::act, actions::decide, actions::list, actions::show, actions::explain,
+        policies::list, policies::explain,
+        entries::search, entries::show, entries::proof, entries::consistency, entries::export,
+        status::status, status::doctor,
+    )
+)]
+struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        if let Some(components) = openapi.components.as_mut() {
+            components.add_security_scheme("key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        }
+    }
+}
+
+/// The description, as pretty JSON that ends in a newline.
+pub fn openapi() -> String {
+    let text = Description::openapi().to_pretty_json().expect("the description is JSON");
+    format!("{text}\n")
+}

@@ -1,0 +1,165 @@
+//! The ledger, for those who may read it.
+
+use axum::{
+    Json,
+    body::{Body as Stream, Bytes},
+    extract::Path,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use steward_app_entries::{self as verbs, Filter, Format};
+use steward_app_node::Error;
+use steward_store::EntryRow;
+use steward_wire::{Consistency, EntryList, EntryRecord, ExportQuery, InclusionProof, Problem, SearchQuery};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use utoipa::IntoParams;
+
+use crate::{
+    answer::Refused,
+    door::{Asked, Visit},
+};
+
+/// Entries in one answer if nobody says how many.
+const DEFAULT_LIMIT: u32 = 50;
+
+/// Lines of an export that wait to be sent: the store is not read faster than they are taken.
+const EXPORT_WAITING: usize = 64;
+
+fn record(entry: EntryRow) -> Result<EntryRecord, Error> {
+    let body = entry.body.as_deref().map(serde_json::from_slice).transpose().map_err(Error::broken)?;
+    Ok(EntryRecord {
+        seq: entry.seq,
+        time: entry.time.to_string(),
+        kind: entry.kind,
+        namespace: entry.namespace,
+        actor: entry.actor,
+        subject: entry.subject,
+        action: entry.action,
+        decision: entry.decision,
+        trace: entry.trace,
+        body,
+        leaf: text(entry.leaf)?,
+        leaf_hash: hex(&entry.leaf_hash),
+    })
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(Error::broken)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Entries, newest first. That they were read is on record.
+#[utoipa::path(get, path = "/v1/ledger/entries", tag = "ledger", params(SearchQuery), responses((status = 200, body = EntryList), (status = 400, body = Problem), (status = 403, body = Problem)))]
+pub(crate) async fn search(visit: Visit, Asked(asked): Asked<SearchQuery>) -> Result<Json<EntryList>, Refused> {
+    let time = |text: &Option<String>| text.as_ref().map(|t| t.parse()).transpose().map_err(Error::invalid);
+    let said = serde_json::to_string(&asked).map_err(|e| visit.refused(Error::broken(e)))?;
+    let filter = Filter {
+        since: time(&asked.since).map_err(|e| visit.refused(e))?,
+        until: time(&asked.until).map_err(|e| visit.refused(e))?,
+        actor: asked.actor,
+        subject: asked.subject,
+        action: asked.action,
+        decision: asked.decision,
+        kind: asked.kind,
+        trace: asked.trace,
+        before: asked.before,
+        limit: asked.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, verbs::rows::MAX_LIMIT),
+    };
+    let entries = visit
+        .read(|context, caller| {
+            let (filter, said) = (filter.clone(), said.clone());
+            async move { verbs::search(&context, &caller, &filter, said).await }
+        })
+        .await?;
+    let next = entries.last().filter(|_| entries.len() == filter.limit as usize).map(|last| last.seq);
+    let entries = entries.into_iter().map(record).collect::<Result<_, _>>().map_err(|e| visit.refused(e))?;
+    Ok(Json(EntryList { entries, next }))
+}
+
+/// One entry. That it was read is on record.
+#[utoipa::path(get, path = "/v1/ledger/entries/{seq}", tag = "ledger", params(("seq" = u64, Path)), responses((status = 200, body = EntryRecord), (status = 403, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn show(visit: Visit, Path(seq): Path<String>) -> Result<Json<EntryRecord>, Refused> {
+    let seq = number(&visit, &seq)?;
+    let entry = visit.read(|context, caller| async move { verbs::entry(&context, &caller, seq).await }).await?;
+    Ok(Json(record(entry).map_err(|e| visit.refused(e))?))
+}
+
+fn number(visit: &Visit, text: &str) -> Result<u64, Refused> {
+    text.parse().map_err(|_| visit.refused(Error::invalid("an entry is named by its number, counted from 0")))
+}
+
+/// One entry with body, salt and the proof that it is in the ledger: all that a stranger needs. That it was read is on record.
+#[utoipa::path(get, path = "/v1/ledger/entries/{seq}/proof", tag = "ledger", params(("seq" = u64, Path)), responses((status = 200, body = InclusionProof), (status = 403, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn proof(visit: Visit, Path(seq): Path<String>) -> Result<Json<InclusionProof>, Refused> {
+    let seq = number(&visit, &seq)?;
+    let proof = visit.read(|context, caller| async move { verbs::proof(&context, &caller, seq).await }).await?;
+    let written = |bytes| text(bytes).map_err(|e| visit.refused(e));
+    Ok(Json(InclusionProof {
+        seq,
+        proof: proof.text,
+        leaf: written(proof.entry.leaf)?,
+        salt: proof.entry.salt.as_deref().map(hex),
+        body: proof.entry.body.map(written).transpose()?,
+        vkey: visit.node().context.store.head_key().to_string(),
+    }))
+}
+
+/// Which two sizes.
+#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Sizes {
+    /// The smaller size.
+    from: u64,
+    /// The larger size.
+    to: u64,
+}
+
+/// Proof that one state of the ledger continues another.
+#[utoipa::path(get, path = "/v1/ledger/consistency", tag = "ledger", params(Sizes), responses((status = 200, body = Consistency), (status = 400, body = Problem)))]
+pub(crate) async fn consistency(visit: Visit, Asked(sizes): Asked<Sizes>) -> Result<Json<Consistency>, Refused> {
+    let Sizes { from, to } = sizes;
+    // It shows hashes only; a key is asked for because making it is work.
+    let (from_root, to_root, path) =
+        visit.read(move |context, _| async move { verbs::consistency(&context, from, to) }).await?;
+    Ok(Json(Consistency {
+        from,
+        from_root: from_root.to_base64(),
+        to,
+        to_root: to_root.to_base64(),
+        hashes: path.iter().map(|hash| STANDARD.encode(hash.0)).collect(),
+    }))
+}
+
+/// All entries, or a view of them, as JSON Lines or CSV, streamed. That it was read is on record.
+#[utoipa::path(get, path = "/v1/ledger/export", tag = "ledger", params(ExportQuery), responses((status = 200, description = "`application/jsonl` or `text/csv`", body = String), (status = 400, body = Problem), (status = 403, body = Problem)))]
+pub(crate) async fn export(visit: Visit, Asked(asked): Asked<ExportQuery>) -> Result<Response, Refused> {
+    let (format, kind) = match asked.format.as_str() {
+        "jsonl" => (Format::JsonLines, "application/jsonl"),
+        "csv" => (Format::Csv, "text/csv; charset=utf-8"),
+        _ => return Err(visit.refused(Error::invalid("`format` is `jsonl` or `csv`"))),
+    };
+    let export = visit
+        .read(|context, caller| {
+            let view = asked.view.clone();
+            async move { verbs::export(&context, &caller, view.as_deref(), format).await }
+        })
+        .await?;
+    let context = std::sync::Arc::clone(&visit.node().context);
+    let (lines, sent) = mpsc::channel::<Result<Bytes, std::io::Error>>(EXPORT_WAITING);
+    tokio::task::spawn_blocking(move || {
+        let written = export.write(&context, |line| lines.blocking_send(Ok(line.into())).is_ok());
+        if let Err(error) = written {
+            tracing::error!(%error, "an export was cut off");
+            // The stream ends in an error, so that half an export is not taken for a whole one.
+            let _ = lines.blocking_send(Err(std::io::Error::other("the export was cut off")));
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, kind)], Stream::from_stream(ReceiverStream::new(sent))).into_response())
+}

@@ -1,0 +1,165 @@
+//! The node: what it is and does, measured when asked.
+
+use axum::Json;
+use steward_app_node::{Context, Error};
+use steward_permit::ResourceKind;
+use steward_wire::{Check, Doctor, NodeStatus, Problem};
+
+use crate::{answer::Refused, door::Visit, node::Node};
+
+/// Below this the disk counts as nearly full, in bytes.
+const LOW_DISK_BYTES: u64 = 1 << 30;
+
+fn disk_free(node: &Node) -> Result<u64, Error> {
+    let stat = rustix::fs::statvfs(node.home.path()).map_err(Error::broken)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+async fn may_read(context: &Context, caller: &steward_app_node::Caller) -> Result<(), Error> {
+    let action = context.action("node.read", ResourceKind::Node, context.namespace.as_str())?;
+    context.allow(caller, action, None).await
+}
+
+/// What the node is and does.
+#[utoipa::path(get, path = "/v1/node/status", tag = "node", responses((status = 200, body = NodeStatus), (status = 403, body = Problem)))]
+pub(crate) async fn status(visit: Visit) -> Result<Json<NodeStatus>, Refused> {
+    let node = std::sync::Arc::clone(visit.node());
+    let status = visit
+        .read(move |context, caller| {
+            let node = std::sync::Arc::clone(&node);
+            async move {
+                may_read(&context, &caller).await?;
+                let (entries, people, agents, (open, unknown)) = context.store.read(|reader| {
+                    let people = steward_app_people::rows::people(reader, &context.namespace)?;
+                    Ok::<_, Error>((
+                        reader.size()?,
+                        people.iter().filter(|p| p.active).count() as u64,
+                        steward_app_agents::rows::agents(reader)?.len() as u64,
+                        steward_app_actions::rows::unsettled(reader)?,
+                    ))
+                })?;
+                Ok(NodeStatus {
+                    version: node.version.to_owned(),
+                    namespace: context.namespace.to_string(),
+                    origin: context.store.head_key().name().to_owned(),
+                    started_at: context.started_at.to_string(),
+                    now: context.now().to_string(),
+                    entries,
+                    policy_version: context.policy().engine.version().to_string(),
+                    policy_mistakes: node.mistakes().iter().map(ToString::to_string).collect(),
+                    people,
+                    agents,
+                    effects_open: open,
+                    effects_unknown: unknown,
+                    unauthenticated: node.unauthenticated(),
+                    disk_free_bytes: disk_free(&node)?,
+                    demo: node.demo,
+                })
+            }
+        })
+        .await?;
+    Ok(Json(status))
+}
+
+fn check(name: &str, outcome: Result<String, (bool, String, String)>) -> Check {
+    let name = name.to_owned();
+    match outcome {
+        Ok(found) => Check { name, status: "ok".to_owned(), found, mend: None },
+        Err((failed, found, mend)) => {
+            let status = if failed { "failed" } else { "warning" }.to_owned();
+            Check { name, status, found, mend: Some(mend) }
+        }
+    }
+}
+
+/// Everything that could be wrong, looked at now.
+#[utoipa::path(get, path = "/v1/node/doctor", tag = "node", responses((status = 200, body = Doctor), (status = 403, body = Problem)))]
+pub(crate) async fn doctor(visit: Visit) -> Result<Json<Doctor>, Refused> {
+    let node = std::sync::Arc::clone(visit.node());
+    let doctor = visit
+        .read(move |context, caller| {
+            let node = std::sync::Arc::clone(&node);
+            async move {
+                may_read(&context, &caller).await?;
+                tokio::task::spawn_blocking(move || look(&node, &context)).await.map_err(Error::broken)?
+            }
+        })
+        .await?;
+    Ok(Json(doctor))
+}
+
+fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
+    let store = check(
+        "the store takes changes",
+        match context.store.broken() {
+            None => Ok("it does".to_owned()),
+            Some(reason) => {
+                Err((true, reason, "look at the disk and the node's log, then restart the node".to_owned()))
+            }
+        },
+    );
+    let key = context.store.head_key().clone();
+    let audit = steward_ledger::Audit::new(key.clone(), key.name());
+    let report = context.store.read(|reader| reader.audit(audit, true))?;
+    let found = format!("{} entries and the rows that they wrote were read again", report.entries);
+    let ledger = check(
+        "ledger and rows fit together",
+        match report.findings().first() {
+            None => Ok(format!(
+                "{found}; nothing outside was asked: `steward ledger verify --state` compares kept heads too"
+            )),
+            Some(first) => {
+                let found = format!(
+                    "{found}: {} findings, the first at {}: {}",
+                    report.finding_count(),
+                    first.place,
+                    first.message
+                );
+                Err((
+                    true,
+                    found,
+                    "run `steward ledger verify --state`, keep a copy of the home, and find out who changed it"
+                        .to_owned(),
+                ))
+            }
+        },
+    );
+    let mistakes = node.mistakes();
+    let policy = check(
+        "the policy files are in force",
+        match mistakes.first() {
+            None => Ok(format!(
+                "version {}, {} policies",
+                context.policy().engine.version(),
+                context.policy().engine.listed().len()
+            )),
+            Some(first) => {
+                let mend = "run `steward policy check`; the policy that was in force before still is".to_owned();
+                Err((true, format!("{} mistakes, the first: {first}", mistakes.len()), mend))
+            }
+        },
+    );
+    let (open, unknown) = context.store.read(steward_app_actions::rows::unsettled)?;
+    let effects = check(
+        "every effect is settled",
+        match (open, unknown) {
+            (0, 0) => Ok("none is on its way, none is unknown".to_owned()),
+            (open, 0) => Ok(format!("{open} on their way now")),
+            (_, unknown) => {
+                let mend =
+                    "look at each with `steward action list` and compare what is at its path; the record cannot know";
+                Err((false, format!("of {unknown} effects nobody knows whether they happened"), mend.to_owned()))
+            }
+        },
+    );
+    let free = disk_free(node)?;
+    let disk = check(
+        "there is room on the disk",
+        if free >= LOW_DISK_BYTES {
+            Ok(format!("{free} bytes are free"))
+        } else {
+            Err((false, format!("only {free} bytes are free"), "make room before the store is full".to_owned()))
+        },
+    );
+    Ok(Doctor { checks: vec![store, ledger, policy, effects, disk] })
+}

@@ -1,0 +1,182 @@
+//! Starting a node, serving, and stopping it cleanly.
+
+use std::{fs, io::Write as _, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use steward_api::{Node, NodeParts};
+use steward_app_flows::{Settings, Tended, tend};
+use steward_app_node::{
+    Context,
+    home::{Home, write_private},
+    system::{SystemClock, SystemDice},
+};
+use steward_cli::{Globals, UpArgs};
+use steward_permit::Role;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{configuration::Configuration, demo};
+
+/// How often the background looks.
+const TEND_EVERY_MS: u64 = 1_000;
+
+/// How long requests that are under way may take to end when the node stops.
+const STOP_WITHIN_S: u64 = 20;
+
+/// The signal of a write beyond `ulimit -f`, which kills whoever does not take it. The write then fails as on a full disk.
+const SIGXFSZ: i32 = 25;
+
+/// Starts the node, and serves until it is told to stop.
+pub(crate) async fn up(globals: &Globals, arguments: &UpArgs) -> Result<()> {
+    let home = Home::new(globals.home()?);
+    let is_new = !home.store().exists();
+    let configuration = configure(&home, arguments, is_new)?;
+    start_logging(&configuration.log)?;
+    let listen = configuration.listen()?;
+    let settings = Settings {
+        home: home.clone(),
+        namespace: configuration.namespace()?,
+        max_store_bytes: (configuration.max_store_bytes > 0).then_some(configuration.max_store_bytes),
+    };
+    let operator = configuration.operator()?;
+    let opened = steward_app_flows::open(&settings, Arc::new(SystemClock), Arc::new(SystemDice)).await?;
+    let context = opened.context;
+    if is_new {
+        write_private(&home.configuration(), configuration.written().as_bytes())?;
+    }
+    let roles = vec![Role::Operator, Role::Admin];
+    if let Some(way_in) = steward_app_people::bootstrap(&context, operator, roles).await? {
+        write_private(&home.login_key(), format!("{}\n", way_in.secret.reveal()).as_bytes())?;
+    }
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}; `--listen 127.0.0.1:0` picks a free port"))?;
+    let address = listener.local_addr()?;
+    let node = Arc::new(Node::new(NodeParts {
+        context: Arc::clone(&context),
+        home: home.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        authorities: vec![address.to_string(), format!("localhost:{}", address.port())],
+        demo: configuration.demo,
+    }));
+    node.set_mistakes(opened.mistakes.clone());
+    for mistake in &opened.mistakes {
+        eprintln!("policy: {mistake}");
+    }
+    let (stop, stopping) = watch::channel(false);
+    let serving = tokio::spawn(serve(listener, Arc::clone(&node), stopping.clone()));
+    let tending = tokio::spawn(tend_until(Arc::clone(&context), Arc::clone(&node), home.clone(), stopping));
+    let url = format!("http://{address}");
+    write_private(&home.address(), format!("{url}\n").as_bytes())?;
+    let greeted = greet(&configuration, &home, &url, &context).await;
+
+    let ended = match greeted {
+        Ok(()) => wait().await,
+        Err(error) => Err(error),
+    };
+    // Whoever finds no address finds no node: from here on nobody new comes.
+    let _ = fs::remove_file(home.address());
+    stop.send_replace(true);
+    if tokio::time::timeout(Duration::from_secs(STOP_WITHIN_S), serving).await.is_err() {
+        tracing::warn!("requests were cut off because they did not end in time");
+    }
+    let _ = tending.await;
+    let closed = steward_app_flows::close(&context).await;
+    drop(opened.lock);
+    ended?;
+    closed.context("stopping could not be recorded")
+}
+
+fn configure(home: &Home, arguments: &UpArgs, is_new: bool) -> Result<Configuration> {
+    let mut configuration = Configuration::read(&home.configuration(), |name| std::env::var(name).ok())?;
+    if let Some(listen) = arguments.listen {
+        configuration.listen = listen.to_string();
+    }
+    if let Some(namespace) = &arguments.namespace {
+        configuration.namespace.clone_from(namespace);
+    }
+    if let Some(operator) = &arguments.operator {
+        configuration.operator.clone_from(operator);
+    }
+    if arguments.demo && !is_new && !configuration.demo {
+        let place = home.path().display();
+        bail!("`{place}` is the home of a node that is no demo; choose another: `steward --home DIR up --demo`");
+    }
+    configuration.demo |= arguments.demo;
+    Ok(configuration)
+}
+
+fn start_logging(filter: &str) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .with_context(|| format!("`log`: `{filter}` is not a filter; write error, warn, info, debug or trace"))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, node: Arc<Node>, mut stopping: watch::Receiver<bool>) -> std::io::Result<()> {
+    let stop = async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    axum::serve(listener, steward_api::router(node)).with_graceful_shutdown(stop).await
+}
+
+async fn tend_until(context: Arc<Context>, node: Arc<Node>, home: Home, mut stopping: watch::Receiver<bool>) {
+    let mut tended = Tended::default();
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(Duration::from_millis(TEND_EVERY_MS)) => {}
+        }
+        if let Err(error) = tend(&context, &home.policies(), &mut tended).await {
+            tracing::error!(%error, context = error.context(), "the background could not do its work");
+        }
+        node.set_mistakes(tended.mistakes.clone());
+    }
+}
+
+/// Until somebody says stop.
+async fn wait() -> Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
+    loop {
+        tokio::select! {
+            _ = terminated.recv() => return Ok(()),
+            _ = interrupted.recv() => return Ok(()),
+            _ = too_large.recv() => tracing::error!("a file reached the limit of `ulimit -f`"),
+        }
+    }
+}
+
+/// Says where to look and what to try.
+async fn greet(configuration: &Configuration, home: &Home, url: &str, context: &Context) -> Result<()> {
+    let mut out = String::new();
+    if configuration.demo {
+        out.push_str(&demo::run(home, url, context).await.context("the demo")?);
+    }
+    let steward = command(home.path());
+    out.push_str(&format!("\nSteward listens on {url}. Its home is {}.\n", home.path().display()));
+    if home.login_key().exists() {
+        out.push_str(&format!("Log in from another terminal:  {steward} login\n"));
+    }
+    out.push_str("Stop it with Ctrl-C.\n");
+    let mut stdout = std::io::stdout().lock();
+    // Nobody need listen: a node whose output is closed runs on.
+    let _ = stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush());
+    Ok(())
+}
+
+/// How this program is called, for the lines to try.
+pub(crate) fn command(home: &Path) -> String {
+    let program = std::env::current_exe().ok();
+    let program = program.as_deref().and_then(|p| {
+        let here = std::env::current_dir().ok()?;
+        Some(p.strip_prefix(here).unwrap_or(p).display().to_string())
+    });
+    let program = program.unwrap_or_else(|| "steward".to_owned());
+    let usual = Globals::default().home().is_ok_and(|usual| usual == home);
+    if usual { program } else { format!("{program} --home {}", home.display()) }
+}
