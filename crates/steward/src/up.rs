@@ -42,11 +42,12 @@ pub(crate) async fn up(globals: &Globals, arguments: &UpArgs) -> Result<()> {
         max_store_bytes: (configuration.max_store_bytes > 0).then_some(configuration.max_store_bytes),
     };
     let operator = configuration.operator()?;
-    let opened = steward_app_flows::open(&settings, Arc::new(SystemClock), Arc::new(SystemDice)).await?;
-    let context = opened.context;
-    if is_new {
+    home.prepare()?;
+    if is_new && !home.configuration().exists() {
         write_private(&home.configuration(), configuration.written().as_bytes())?;
     }
+    let opened = steward_app_flows::open(&settings, Arc::new(SystemClock), Arc::new(SystemDice)).await?;
+    let context = opened.context;
     let roles = vec![Role::Operator, Role::Admin];
     if let Some(way_in) = steward_app_people::bootstrap(&context, operator, roles).await? {
         write_private(&home.login_key(), format!("{}\n", way_in.secret.reveal()).as_bytes())?;

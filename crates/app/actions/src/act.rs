@@ -2,7 +2,7 @@
 //!
 //! If the process dies on any line, [`crate::settle_interrupted`] finishes; nothing is dispatched a second time.
 
-use steward_app_node::{Caller, Context, Error, Granted, Kind, code};
+use steward_app_node::{Caller, Context, Error, Granted, Kind, Noted, code};
 use steward_ledger::{BodyOutcome, kind};
 use steward_naming::{ActionId, Name};
 use steward_permit::{
@@ -14,6 +14,9 @@ use steward_store::{Recorded, Refusal};
 use steward_worker::EffectError;
 
 use crate::rows::{EffectRow, Status};
+
+/// The action that this node has a tool for.
+const WRITE: &str = "fs.write";
 
 /// What is asked for, as it was written.
 #[derive(Debug, Clone, Default)]
@@ -43,15 +46,15 @@ impl Asked {
     }
 
     /// Records that something malformed was asked for: an auditor wants to see who tries what looks like something else.
-    async fn refuse(&self, context: &Context, caller: &Caller) -> Result<(Denial, Option<Recorded>), Error> {
+    async fn refuse(&self, context: &Context, caller: &Caller) -> Result<(Denial, Noted), Error> {
         let now = context.now();
         let id = ActionId::new(now, context.dice.as_ref());
         let written = format!("{} {}", self.action, self.resource);
         let key = caller.key.as_ref().map(|key| key.id.clone());
         let engine = &context.policy().engine;
         let denial = engine.refuse_malformed(caller.actor.clone(), key, context.namespace.clone(), &written, id, now);
-        let recorded = context.refuse(caller, denial.clone(), &self.refusal()).await?;
-        Ok((denial, recorded))
+        let noted = context.refuse(caller, denial.clone(), &self.refusal()).await?;
+        Ok((denial, noted))
     }
 
     fn refusal(&self) -> Refusal {
@@ -82,14 +85,19 @@ pub async fn act(context: &Context, mut caller: Caller, asked: Asked) -> Result<
     let action = match asked.parse(context) {
         Ok(action) => action,
         Err(error) => {
-            let (denial, _) = asked.refuse(context, &caller).await?;
-            return Err(Error::from(&denial).saying(error));
+            let (denial, noted) = asked.refuse(context, &caller).await?;
+            return Err(noted.tell(Error::from(&denial).saying(error)));
         }
+    };
+    let writes = action.name().as_str() == WRITE;
+    let content = match &asked.content {
+        None if writes => return Err(Error::invalid("`content` is missing: say what is to be written")),
+        content => content.clone().unwrap_or_default(),
     };
     let question = context.question(&caller, action.clone(), Some(agent.to_string()));
     let id = question.id.clone();
     let granted = decided(context, &caller, question, &asked).await?;
-    if action.name().as_str() != "fs.write" {
+    if !writes {
         let name = action.name();
         let message =
             format!("`{name}` is permitted, but this node has no tool that does it; fs.write is the one it has");
@@ -101,9 +109,6 @@ pub async fn act(context: &Context, mut caller: Caller, asked: Asked) -> Result<
         context.commit(change).await?;
         return Err(Error::new(Kind::Refused, code::NO_TOOL, message).of_action(id));
     }
-    let Some(content) = asked.content.clone() else {
-        return Err(Error::invalid("`content` is missing: say what is to be written"));
-    };
     let (warrant, effect) = intend(context, &caller, granted, &agent, &action, &asked).await?;
     caller.spent(effect.entry_seq);
     let effect = write(context, &caller, &agent, action, content, warrant, effect).await?;
@@ -131,6 +136,10 @@ impl Decided {
         let Ruling { id, policies, policy_version, .. } = ruling.clone();
         Self { id, denied, policies, policy_version, recorded }
     }
+
+    fn refused(denial: &Denial, error: Error, noted: Noted) -> Self {
+        Self::of(denial.ruling(), Some(noted.tell(error)), noted.entry())
+    }
 }
 
 /// Decides, and records the decision, about something that is enforced elsewhere. A denial is an answer here.
@@ -141,15 +150,15 @@ pub async fn decide(context: &Context, caller: &Caller, asked: Asked) -> Result<
     let action = match asked.parse(context) {
         Ok(action) => action,
         Err(error) => {
-            let (denial, recorded) = asked.refuse(context, caller).await?;
-            return Ok(Decided::of(denial.ruling(), Some(Error::from(&denial).saying(error)), recorded));
+            let (denial, noted) = asked.refuse(context, caller).await?;
+            return Ok(Decided::refused(&denial, Error::from(&denial).saying(error), noted));
         }
     };
     let owner = matches!(caller.actor, Actor::Agent { .. }).then(|| caller.actor.full_name());
     let question = context.question(caller, action, owner);
     let id = question.id.clone();
     match context.decide(caller, question, &asked.refusal()).await? {
-        Err((denial, recorded)) => Ok(Decided::of(denial.ruling(), Some(Error::from(&denial)), recorded)),
+        Err((denial, noted)) => Ok(Decided::refused(&denial, Error::from(&denial), noted)),
         Ok(granted) => {
             let ruling = granted.permit.ruling().clone();
             let change =
@@ -161,7 +170,7 @@ pub async fn decide(context: &Context, caller: &Caller, asked: Asked) -> Result<
 }
 
 async fn decided(context: &Context, caller: &Caller, question: Question, asked: &Asked) -> Result<Granted, Error> {
-    context.decide(caller, question, &asked.refusal()).await?.map_err(|(denial, _)| Error::from(&denial))
+    context.decide(caller, question, &asked.refusal()).await?.map_err(|(denial, noted)| noted.tell(Error::from(&denial)))
 }
 
 /// The first commit: the intention is on record.
@@ -294,6 +303,8 @@ pub(crate) async fn settled(
             Ok(done) => return Ok(EffectRow { entry_seq: done.recorded.seq, ..row }),
             // Another policy came into force between the decision and the commit.
             Err(error) if error.kind == Kind::Stale && attempt < 3 => {}
+            // Never stale to the caller: who is told so tries again, and this effect was dispatched already.
+            Err(error) if error.kind == Kind::Stale => return Err(Error::broken(error)),
             Err(error) => return Err(error),
         }
     }

@@ -114,7 +114,7 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
     let lock = home.lock()?;
     steward_app_policies::install(&home.policies())?;
     let tree_head_key = home.signing_key(TREE_HEAD_KEY, dice.as_ref())?;
-    home.signing_key(DOCUMENT_KEY, dice.as_ref())?;
+    let document_key = home.signing_key(DOCUMENT_KEY, dice.as_ref())?;
     let unique = TraceId::new(clock.now(), dice.as_ref()).as_str().trim_start_matches("trc_").to_lowercase();
     let store = Store::open(
         &home.store(),
@@ -141,7 +141,7 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
             steward_app_policies::first(sources, namespace, dice.as_ref()).map_err(OpenError::Policy)?
         }
     };
-    let context = Arc::new(Context::new(Parts { store, clock, dice, namespace: namespace.clone(), folders, policy }));
+    let context = Arc::new(Context::new(Parts { store, clock, dice, namespace: namespace.clone(), folders, policy, document_key }));
     if is_new {
         record(&context, "ledger.create", ResourceKind::Ledger, kind::LEDGER_CREATED).await?;
     }

@@ -1,17 +1,31 @@
 //! What every verb is given.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
+use serde_json::json;
 use steward_clock::{Clock, Dice, Timestamp};
 use steward_ledger::kind;
 use steward_naming::{ActionId, Namespace};
 use steward_permit::{Action, ActionName, Denial, Permit, Resource, ResourceKind};
 use steward_policy::Question;
-use steward_store::{Change, Committed, Guard, Recorded, Refusal, Store, key};
+use steward_seal::{
+    SigningKey,
+    dsse::{self, Envelope},
+    json,
+};
+use steward_store::{Change, Committed, Guard, Refusal, Store, key};
 use steward_worker::Folders;
 
-use crate::{caller::Caller, denials::Denials, error::Error, policy::InForce};
+use crate::{
+    caller::Caller,
+    denials::{Denials, Noted},
+    error::Error,
+    policy::InForce,
+};
+
+/// The type of the document that says who a node is.
+pub const IDENTITY_TYPE: &str = "application/vnd.steward.identity.v1+json";
 
 /// What a context is made of.
 pub struct Parts {
@@ -27,6 +41,8 @@ pub struct Parts {
     pub folders: Folders,
     /// The policy in force.
     pub policy: InForce,
+    /// Signs documents.
+    pub document_key: SigningKey,
 }
 
 /// What every verb is given. One for each node, shared by all requests.
@@ -43,6 +59,7 @@ pub struct Context {
     pub folders: Arc<Folders>,
     /// When this process started.
     pub started_at: Timestamp,
+    document_key: SigningKey,
     policy: ArcSwap<InForce>,
     denials: Mutex<Denials>,
 }
@@ -73,6 +90,7 @@ impl Context {
             dice: parts.dice,
             namespace: parts.namespace,
             folders: Arc::new(parts.folders),
+            document_key: parts.document_key,
             policy: ArcSwap::from_pointee(parts.policy),
             denials: Mutex::new(Denials::default()),
         }
@@ -93,6 +111,19 @@ impl Context {
         self.policy.store(Arc::new(policy));
     }
 
+    /// Who this node is, signed with its document key: which namespace it is the authority for, and with which key it signs the
+    /// tree heads of which ledger. Whoever knows the document key need not take the ledger's on faith.
+    pub fn identity(&self) -> Envelope {
+        let key = self.store.head_key();
+        let document = json!({
+            "namespace": self.namespace,
+            "ledger": {"origin": key.name(), "vkey": key.to_string(), "fingerprint": key.key().fingerprint()},
+            "document_key": self.document_key.verifying_key().to_spki_pem(),
+        });
+        let payload = json::canonical(&document).expect("strings have a canonical form");
+        dsse::sign(IDENTITY_TYPE, &payload, &[&self.document_key])
+    }
+
     /// An action of this node's namespace.
     ///
     /// # Errors
@@ -108,7 +139,7 @@ impl Context {
     /// The denial; or the store cannot record it.
     pub async fn permit(&self, caller: &Caller, action: Action, owner: Option<String>) -> Result<Granted, Error> {
         let question = self.question(caller, action, owner);
-        self.decide(caller, question, &Refusal::default()).await?.map_err(|(denial, _)| Error::from(&denial))
+        self.decide(caller, question, &Refusal::default()).await?.map_err(|(denial, noted)| noted.tell(Error::from(&denial)))
     }
 
     /// Decides about something that changes nothing, and is not recorded unless it is refused: a read.
@@ -136,7 +167,7 @@ impl Context {
     }
 
     /// Decides, and tells a denial apart from what is broken. `refusal` is what the denial's entry says beside it. The second
-    /// part of a denial is its entry, unless it was only counted.
+    /// part of a denial is how it stands in the record.
     ///
     /// # Errors
     /// The store cannot record the denial.
@@ -145,7 +176,7 @@ impl Context {
         caller: &Caller,
         question: Question,
         refusal: &Refusal,
-    ) -> Result<Result<Granted, (Denial, Option<Recorded>)>, Error> {
+    ) -> Result<Result<Granted, (Denial, Noted)>, Error> {
         let now = self.now();
         let policy = self.policy();
         match policy.engine.decide(question, now) {
@@ -157,27 +188,37 @@ impl Context {
                 Ok(Ok(Granted { permit, guards }))
             }
             Err(denial) => {
-                let recorded = self.refuse(caller, (*denial).clone(), refusal).await?;
-                Ok(Err((*denial, recorded)))
+                let noted = self.refuse(caller, (*denial).clone(), refusal).await?;
+                Ok(Err((*denial, noted)))
             }
         }
     }
 
-    /// Records a denial, or counts it. Tells its entry, if it has one.
+    /// Records a denial, or counts it.
     ///
     /// # Errors
     /// The store cannot record it.
-    pub async fn refuse(&self, caller: &Caller, denial: Denial, refusal: &Refusal) -> Result<Option<Recorded>, Error> {
-        let first = self.denials.lock().expect("no holder of this lock panics").is_first(&denial, self.now());
+    pub async fn refuse(&self, caller: &Caller, denial: Denial, refusal: &Refusal) -> Result<Noted, Error> {
+        let first = self.denials().count(&denial, self.now());
         if denial.is_incident() {
             let errors = denial.errors().join("; ");
             tracing::error!(actor.name = denial.ruling().actor.full_name(), errors, "a policy could not be evaluated");
         }
-        if !first {
-            return Ok(None);
+        if let Some(first) = first {
+            return Ok(Noted::Counted(first));
         }
         let refusal = Refusal { trace: caller.trace.clone(), ..refusal.clone() };
-        Ok(Some(self.store.refuse(denial, refusal).await?))
+        match self.store.refuse(denial.clone(), refusal).await {
+            Ok(recorded) => Ok(Noted::Whole(recorded)),
+            Err(error) => {
+                self.denials().forget(&denial);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn denials(&self) -> MutexGuard<'_, Denials> {
+        self.denials.lock().expect("no holder of this lock panics")
     }
 
     /// A change that was granted: with its guards, the request's trace, and the caller's key used up if it is to be.
@@ -202,7 +243,7 @@ impl Context {
     /// # Errors
     /// The store cannot record them.
     pub async fn record_counted_denials(&self, stopping: bool) -> Result<(), Error> {
-        let counted = self.denials.lock().expect("no holder of this lock panics").take(self.now(), stopping);
+        let counted = self.denials().take(self.now(), stopping);
         let Some(counted) = counted else { return Ok(()) };
         let node = Caller::node(&self.namespace);
         let action = self.action("denials.count", ResourceKind::Ledger, self.namespace.as_str())?;

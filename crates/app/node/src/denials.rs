@@ -8,7 +8,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use steward_clock::Timestamp;
+use steward_naming::ActionId;
 use steward_permit::Denial;
+use steward_store::Recorded;
+
+use crate::error::Error;
 
 /// Principals, actions and codes that are told apart in one minute; beyond, every refusal is recorded whole.
 const MAX_COUNTED: usize = 10_000;
@@ -16,10 +20,44 @@ const MAX_COUNTED: usize = 10_000;
 /// A minute, in milliseconds.
 const MINUTE_MS: i64 = 60_000;
 
+/// How a refusal stands in the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Noted {
+    /// By an entry of its own.
+    Whole(Recorded),
+    /// Counted: this refusal of the same principal, action and code was recorded whole in the same minute.
+    Counted(ActionId),
+}
+
+impl Noted {
+    /// The refusal as the caller is told it: what can be looked up is what was recorded.
+    pub fn tell(&self, error: Error) -> Error {
+        match self {
+            Self::Whole(_) => error,
+            Self::Counted(first) => {
+                let message = format!("{}; the same was recorded as {first} this minute, and this was counted", error.message);
+                error.saying(message).of_action(first.clone())
+            }
+        }
+    }
+
+    /// The entry of its own, if it has one.
+    pub fn entry(self) -> Option<Recorded> {
+        match self {
+            Self::Whole(recorded) => Some(recorded),
+            Self::Counted(_) => None,
+        }
+    }
+}
+
+/// Who, what and why: what is counted together.
+type Same = (String, String, &'static str);
+
 #[derive(Default)]
 pub(crate) struct Denials {
     minute: i64,
-    counts: BTreeMap<(String, String, &'static str), u64>,
+    /// How often, and the first of them, which is recorded whole.
+    counts: BTreeMap<Same, (u64, ActionId)>,
 }
 
 /// Refusals that were counted and not recorded one by one.
@@ -30,29 +68,38 @@ pub(crate) struct Counted {
 }
 
 impl Denials {
-    /// Whether this refusal is to be recorded whole. Otherwise it was counted.
-    pub(crate) fn is_first(&mut self, denial: &Denial, now: Timestamp) -> bool {
-        let ruling = denial.ruling();
+    /// The refusal with which this one was counted; none if it is to be recorded whole.
+    pub(crate) fn count(&mut self, denial: &Denial, now: Timestamp) -> Option<ActionId> {
         let minute = now.unix_ms().div_euclid(MINUTE_MS);
         // Counts of an earlier minute wait for `take`; until then everything is recorded whole. An incident always is.
         if (minute != self.minute && self.has_counts()) || denial.is_incident() {
-            return true;
+            return None;
         }
         if minute != self.minute {
             self.minute = minute;
             self.counts.clear();
         }
-        let key = (ruling.actor.to_string(), ruling.action.name().to_string(), denial.code().as_str());
-        if self.counts.len() >= MAX_COUNTED && !self.counts.contains_key(&key) {
-            return true;
+        let same = same(denial);
+        if let Some((count, first)) = self.counts.get_mut(&same) {
+            *count += 1;
+            return Some(first.clone());
         }
-        let count = self.counts.entry(key).or_insert(0);
-        *count += 1;
-        *count == 1
+        if self.counts.len() < MAX_COUNTED {
+            self.counts.insert(same, (1, denial.ruling().id.clone()));
+        }
+        None
+    }
+
+    /// This refusal could not be recorded after all: the next one like it is the first.
+    pub(crate) fn forget(&mut self, denial: &Denial) {
+        let same = same(denial);
+        if self.counts.get(&same).is_some_and(|(_, first)| *first == denial.ruling().id) {
+            self.counts.remove(&same);
+        }
     }
 
     fn has_counts(&self) -> bool {
-        self.counts.values().any(|n| *n > 1)
+        self.counts.values().any(|(n, _)| *n > 1)
     }
 
     /// What was counted, if its minute is over or the node stops.
@@ -64,10 +111,15 @@ impl Denials {
         let counted = std::mem::take(&mut self.counts);
         let counts: Vec<Value> = counted
             .into_iter()
-            .filter(|(_, n)| *n > 1)
-            .map(|((actor, action, code), n)| json!({"actor": actor, "action": action, "code": code, "more": (n - 1).to_string()}))
+            .filter(|(_, (n, _))| *n > 1)
+            .map(|((actor, action, code), (n, _))| json!({"actor": actor, "action": action, "code": code, "more": (n - 1).to_string()}))
             .collect();
         let minute = Timestamp::from_unix_ms(self.minute * MINUTE_MS);
         (!counts.is_empty()).then_some(Counted { minute, counts })
     }
+}
+
+fn same(denial: &Denial) -> Same {
+    let ruling = denial.ruling();
+    (ruling.actor.to_string(), ruling.action.name().to_string(), denial.code().as_str())
 }

@@ -18,9 +18,12 @@ mod denials;
 mod error;
 pub mod home;
 mod policy;
+mod rows;
 pub mod system;
 
 pub use caller::{Caller, Spend};
-pub use context::{Context, Granted, Parts};
+pub use context::{Context, Granted, IDENTITY_TYPE, Parts};
+pub use denials::Noted;
 pub use error::{Error, Kind, Problem};
-pub use policy::{InForce, MIGRATIONS};
+pub use policy::InForce;
+pub use rows::MIGRATIONS;

@@ -1,7 +1,8 @@
 //! The policy's files in the home.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
@@ -32,25 +33,36 @@ pub enum FilesError {
         path: String,
     },
     /// There is no schema.
-    #[error("`{0}` is missing; `steward up` with an empty `policies` folder installs what ships")]
+    #[error("`{0}` is missing; put it back, or move the folder away, and the next `steward up` installs what ships")]
     NoSchema(String),
 }
 
-/// Writes the policy that ships into `folder`, if there is no such folder yet.
+/// Writes the policy that ships into `folder`, if there is none yet: whole or not at all.
 ///
 /// # Errors
 /// The file system says no.
 pub fn install(folder: &Path) -> Result<bool, FilesError> {
-    if folder.exists() && fs::read_dir(folder).map_err(|e| at(folder, e))?.next().is_some() {
+    if folder.exists() {
         return Ok(false);
+    }
+    // Whoever dies half-way leaves something that is not looked at, and is made anew.
+    let beside = folder.with_extension("new");
+    if beside.exists() {
+        fs::remove_dir_all(&beside).map_err(|e| at(&beside, e))?;
     }
     let sources = Sources::shipped();
     for source in sources.policies.iter().chain([&sources.schema]) {
-        let path = folder.join(&source.name);
-        let parent = path.parent().unwrap_or(folder);
+        let path = beside.join(&source.name);
+        let parent = path.parent().unwrap_or(&beside);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|e| at(parent, e))?;
-        fs::write(&path, &source.text).map_err(|e| at(&path, e))?;
+        let write = || {
+            let mut file = fs::File::create(&path)?;
+            file.write_all(source.text.as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(|e| at(&path, e))?;
     }
+    fs::rename(&beside, folder).map_err(|e| at(folder, e))?;
     Ok(true)
 }
 

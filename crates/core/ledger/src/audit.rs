@@ -307,6 +307,7 @@ impl Audit {
             blobs: self.blobs,
             findings: self.findings,
             warnings: self.warnings,
+            rows_compared: 0,
             rows: self.rows,
         }
     }

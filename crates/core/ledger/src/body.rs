@@ -303,6 +303,9 @@ impl Body {
     fn check(&self) -> Result<(), BodyError> {
         match self.confidence_bp {
             Some(bp) if bp > FULL_CONFIDENCE_BP => Err(BodyError::Confidence(bp)),
+            _ if self.detail.keys().any(|key| canonical::is_private(key)) => {
+                Err(BodyError::Malformed("a key of `detail` is one that the JSON library keeps for itself".to_owned()))
+            }
             _ if !self.detail.values().all(canonical::is_exact) => Err(BodyError::Number),
             _ => Ok(()),
         }

@@ -65,7 +65,12 @@ impl Serialize for Sorted<'_> {
     }
 }
 
-/// Whether every number in `value` is an integer that all readers of JSON agree about.
+/// Whether the JSON library would take an object with this key for something of its own.
+pub(crate) fn is_private(key: &str) -> bool {
+    key.starts_with("$serde_json::private::")
+}
+
+/// Whether every number in `value` is an integer that all readers of JSON agree about, and no key is the library's own.
 pub(crate) fn is_exact(value: &Value) -> bool {
     match value {
         Value::Number(n) => match (n.as_u64(), n.as_i64()) {
@@ -74,7 +79,7 @@ pub(crate) fn is_exact(value: &Value) -> bool {
             (None, None) => false,
         },
         Value::Array(items) => items.iter().all(is_exact),
-        Value::Object(map) => map.values().all(is_exact),
+        Value::Object(map) => map.iter().all(|(key, value)| !is_private(key) && is_exact(value)),
         _ => true,
     }
 }

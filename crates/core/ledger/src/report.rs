@@ -194,6 +194,8 @@ pub struct Report {
     pub erased: u64,
     /// Blobs that entries name, and that no [`StateAudit`](crate::StateAudit) looked at yet.
     pub blobs: HashSet<Digest>,
+    /// Rows that were held against the entries, those that are missing included; 0 if no [`StateAudit`](crate::StateAudit) looked.
+    pub rows_compared: u64,
     pub(crate) findings: Findings,
     pub(crate) warnings: Findings,
     pub(crate) rows: HashMap<Box<str>, Expected>,
@@ -231,7 +233,7 @@ impl Report {
         self.size.saturating_sub(self.anchored_size)
     }
 
-    /// How many rows the readable entries say that there are.
+    /// How many rows the readable entries say that there are, and that no [`StateAudit`](crate::StateAudit) looked at yet.
     pub fn row_count(&self) -> usize {
         self.rows.len()
     }

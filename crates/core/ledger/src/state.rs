@@ -26,6 +26,7 @@ impl StateAudit {
 
     /// A row that is there: its table, the columns of its primary key, and all its columns.
     pub fn row(&mut self, table: &str, key: &Columns, columns: &Columns) {
+        self.report.rows_compared += 1;
         let place = RowDigest::place(table, key);
         let digest = row_digest(table, key, columns);
         let (code, seq, message) = match self.report.rows.remove(place.as_str()) {
@@ -57,6 +58,7 @@ impl StateAudit {
     /// The end of the rows: those that nobody showed are missing.
     pub fn finish(mut self) -> Report {
         let mut missing: Vec<(Box<str>, Expected)> = self.report.rows.drain().collect();
+        self.report.rows_compared += missing.len() as u64;
         missing.sort_unstable_by(|a, b| (a.1.seq, &a.0).cmp(&(b.1.seq, &b.0)));
         for (place, Expected { seq, .. }) in missing {
             let message = "that entry wrote it, no readable entry deleted it, and it is gone";

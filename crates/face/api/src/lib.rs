@@ -43,8 +43,10 @@ pub fn router(node: Arc<Node>) -> Router {
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
         .route("/healthz", get(open::healthz))
         .route("/v1/openapi.json", get(open::openapi))
+        .route("/v1/node/identity", get(open::identity))
         .route("/v1/ledger/head", get(open::head))
         .route("/v1/ledger/vkey", get(open::vkey))
+        .route("/v1/ledger/consistency", get(open::consistency))
         .route("/ledger/checkpoint", get(open::checkpoint))
         .route("/ledger/tile/{*path}", get(open::tile))
         // With a key.
@@ -65,7 +67,6 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/ledger/entries", get(entries::search))
         .route("/v1/ledger/entries/{seq}", get(entries::show))
         .route("/v1/ledger/entries/{seq}/proof", get(entries::proof))
-        .route("/v1/ledger/consistency", get(entries::consistency))
         .route("/v1/ledger/export", get(entries::export))
         .route("/v1/node/status", get(status::status))
         .route("/v1/node/doctor", get(status::doctor))

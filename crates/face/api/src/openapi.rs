@@ -13,12 +13,12 @@ use crate::routes::{actions, agents, entries, open, people, policies, status};
     modifiers(&Bearer),
     security(("key" = [])),
     paths(
-        open::healthz, open::openapi, open::head, open::vkey, open::checkpoint, open::tile,
+        open::healthz, open::openapi, open::identity, open::head, open::vkey, open::consistency, open::checkpoint, open::tile,
         people::login, people::list, people::add, people::disable, people::keys, people::create_key, people::revoke_key,
         agents::list, agents::add, agents::show,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
         policies::list, policies::explain,
-        entries::search, entries::show, entries::proof, entries::consistency, entries::export,
+        entries::search, entries::show, entries::proof, entries::export,
         status::status, status::doctor,
     )
 )]

@@ -110,33 +110,6 @@ pub(crate) async fn proof(visit: Visit, Path(seq): Path<String>) -> Result<Json<
     }))
 }
 
-/// Which two sizes.
-#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Sizes {
-    /// The smaller size.
-    from: u64,
-    /// The larger size.
-    to: u64,
-}
-
-/// Proof that one state of the ledger continues another.
-#[utoipa::path(get, path = "/v1/ledger/consistency", tag = "ledger", params(Sizes), responses((status = 200, body = Consistency), (status = 400, body = Problem)))]
-pub(crate) async fn consistency(visit: Visit, Asked(sizes): Asked<Sizes>) -> Result<Json<Consistency>, Refused> {
-    let Sizes { from, to } = sizes;
-    // It shows hashes only; a key is asked for because making it is work.
-    let (from_root, to_root, path) =
-        visit.read(move |context, _| async move { verbs::consistency(&context, from, to) }).await?;
-    Ok(Json(Consistency {
-        from,
-        from_root: from_root.to_base64(),
-        to,
-        to_root: to_root.to_base64(),
-        hashes: path.iter().map(|hash| STANDARD.encode(hash.0)).collect(),
-    }))
-}
-
 /// All entries, or a view of them, as JSON Lines or CSV, streamed. That it was read is on record.
 #[utoipa::path(get, path = "/v1/ledger/export", tag = "ledger", params(ExportQuery), responses((status = 200, description = "`application/jsonl` or `text/csv`", body = String), (status = 400, body = Problem), (status = 403, body = Problem)))]
 pub(crate) async fn export(visit: Visit, Asked(asked): Asked<ExportQuery>) -> Result<Response, Refused> {

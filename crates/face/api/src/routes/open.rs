@@ -11,9 +11,12 @@ use axum::{
 use steward_app_entries as ledger;
 use steward_app_node::{Context, Error};
 use steward_ledger::{TileId, encode_bundle, parse_entries_path};
-use steward_wire::{LedgerHead, VerifierKey};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use steward_wire::{Consistency, LedgerHead, Problem, VerifierKey};
+use utoipa::IntoParams;
 
-use crate::{answer::Refused, node::Node};
+use crate::{answer::Refused, door::Asked, node::Node};
 
 /// Runs something that reads a little of the store.
 fn read<T>(node: &Node, verb: impl FnOnce(&Context) -> Result<T, Error>) -> Result<T, Refused> {
@@ -52,6 +55,13 @@ pub(crate) async fn vkey(State(node): State<Arc<Node>>) -> Json<VerifierKey> {
     Json(VerifierKey { vkey: key.to_string(), fingerprint: key.key().fingerprint().to_string() })
 }
 
+/// Who this node is: a DSSE envelope over its namespace and ledger key, signed with its document key. Verify it with a document
+/// key that you have from elsewhere, not with the one inside.
+#[utoipa::path(get, path = "/v1/node/identity", tag = "node", responses((status = 200, description = "a DSSE envelope of `application/vnd.steward.identity.v1+json`", content_type = "application/json")), security(()))]
+pub(crate) async fn identity(State(node): State<Arc<Node>>) -> Response {
+    Json(node.context.identity()).into_response()
+}
+
 /// The newest signed tree head, as a note (c2sp.org/tlog-checkpoint).
 #[utoipa::path(get, path = "/ledger/checkpoint", tag = "ledger", responses((status = 200, description = "a signed note", body = String)), security(()))]
 pub(crate) async fn checkpoint(State(node): State<Arc<Node>>) -> Result<Response, Refused> {
@@ -77,4 +87,31 @@ pub(crate) async fn tile(State(node): State<Arc<Node>>, Path(path): Path<String>
     // A full tile never changes.
     let caching = if is_full { "public, max-age=31536000, immutable" } else { "no-store" };
     Ok(([(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, caching)], bytes).into_response())
+}
+
+/// Which two sizes.
+#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Sizes {
+    /// The smaller size.
+    from: u64,
+    /// The larger size.
+    to: u64,
+}
+
+/// Proof that one state of the ledger continues another.
+#[utoipa::path(get, path = "/v1/ledger/consistency", tag = "ledger", params(Sizes), responses((status = 200, body = Consistency), (status = 400, body = Problem)), security(()))]
+pub(crate) async fn consistency(
+    State(node): State<Arc<Node>>,
+    Asked(Sizes { from, to }): Asked<Sizes>,
+) -> Result<Json<Consistency>, Refused> {
+    let (from_root, to_root, path) = read(&node, |context| ledger::consistency(context, from, to))?;
+    Ok(Json(Consistency {
+        from,
+        from_root: from_root.to_base64(),
+        to,
+        to_root: to_root.to_base64(),
+        hashes: path.iter().map(|hash| STANDARD.encode(hash.0)).collect(),
+    }))
 }

@@ -46,7 +46,7 @@ struct Verified {
     erased: u64,
     /// Rows that were compared; absent without `--state`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rows: Option<usize>,
+    rows: Option<u64>,
     findings: Vec<Found>,
     /// How many there are, those that are not listed included.
     finding_count: u64,
@@ -185,7 +185,7 @@ fn summarise(
         anchored: report.anchored_size,
         unanchored: report.unanchored(),
         erased: report.erased,
-        rows: state.then(|| report.row_count()),
+        rows: state.then_some(report.rows_compared),
         findings,
         finding_count: report.finding_count(),
         warnings: report.warnings().iter().map(found).collect(),

@@ -1,0 +1,306 @@
+//! The store that is tampered with, and how a case is tried.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use rusqlite::{Connection, types::Value};
+use steward_ledger::{Audit, FindingCode, Place, Report, TreeHead};
+use steward_permit::{Role, Scope, Tier};
+use steward_policy::Source;
+use steward_seal::{Sealed, SigningKey, note::NoteKey};
+use steward_store::{Archive, StoreError};
+use steward_testkit::TestNode;
+use tempfile::TempDir;
+
+/// A store that a node left behind, and what an auditor knows of it.
+pub(crate) struct Subject {
+    pub(crate) entries: u64,
+    /// Entries in full tiles: an entry of those is named by its tile too.
+    pub(crate) tiled: u64,
+    /// Fact tables with their columns, key first.
+    pub(crate) tables: Vec<Table>,
+    /// Heads that somebody kept: in the middle, and the last.
+    pub(crate) heads: Vec<Sealed<TreeHead>>,
+    /// The note of the first of them.
+    pub(crate) old_note: String,
+    /// The store as it was then.
+    pub(crate) old_store: PathBuf,
+    /// The node's own key, in the hands of a thief.
+    pub(crate) stolen: SigningKey,
+    pub(crate) key: NoteKey,
+    store: PathBuf,
+    folder: TempDir,
+    copies: AtomicUsize,
+}
+
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) key: &'static [&'static str],
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<Value>>,
+}
+
+/// Something that is done to a copy, and what must be found.
+pub(crate) struct Case {
+    /// What it is done to.
+    pub(crate) kind: &'static str,
+    /// What is done, for people.
+    pub(crate) what: String,
+    /// What is done.
+    pub(crate) edits: Vec<(String, Vec<Value>)>,
+    /// All of these must be found.
+    pub(crate) expected: Vec<Expected>,
+    /// Whether rows and blobs are looked at too.
+    pub(crate) state: bool,
+}
+
+pub(crate) enum Expected {
+    /// A finding of this code, at this place, whose message holds these words.
+    Finding(FindingCode, Place, String),
+    /// One of these codes at this place.
+    OneOf(Vec<FindingCode>, Place),
+    /// The store is refused as damaged, in words that hold these.
+    Refused(&'static str),
+}
+
+impl Case {
+    pub(crate) fn new(kind: &'static str, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), edits: Vec::new(), expected: Vec::new(), state: false }
+    }
+
+    pub(crate) fn edit(mut self, sql: impl Into<String>, values: impl Into<Vec<Value>>) -> Self {
+        self.edits.push((sql.into(), values.into()));
+        self
+    }
+
+    pub(crate) fn finds(mut self, code: FindingCode, place: Place) -> Self {
+        self.expected.push(Expected::Finding(code, place, String::new()));
+        self
+    }
+
+    pub(crate) fn finds_saying(mut self, code: FindingCode, place: Place, words: impl Into<String>) -> Self {
+        self.expected.push(Expected::Finding(code, place, words.into()));
+        self
+    }
+
+    pub(crate) fn finds_one_of(mut self, codes: &[FindingCode], place: Place) -> Self {
+        self.expected.push(Expected::OneOf(codes.to_vec(), place));
+        self
+    }
+
+    pub(crate) fn is_refused(mut self, words: &'static str) -> Self {
+        self.expected.push(Expected::Refused(words));
+        self
+    }
+
+    pub(crate) fn with_state(mut self) -> Self {
+        self.state = true;
+        self
+    }
+}
+
+/// A writable copy of a store, removed when dropped.
+pub(crate) struct Copy {
+    pub(crate) path: PathBuf,
+}
+
+impl Copy {
+    pub(crate) fn sql(&self) -> Connection {
+        let connection = Connection::open(&self.path).expect("it opens");
+        // Somebody with an editor is bound by nothing, and needs no fsync.
+        connection
+            .execute_batch("PRAGMA synchronous = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF")
+            .expect("it obeys");
+        connection
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{suffix}", self.path.display()));
+        }
+    }
+}
+
+impl Subject {
+    /// A node that works: people, keys, agents, files, refusals, a reload, a restart; then it is stopped.
+    pub(crate) fn build() -> Self {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(Self::work())
+    }
+
+    async fn work() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut node = TestNode::new().await;
+        let olivia = node.person("olivia", &[Role::Admin, Role::Operator]).await;
+        let otto = node.person("otto", &[Role::Operator]).await;
+        let rita = node.person("rita", &[Role::Reviewer, Role::Viewer]).await;
+        node.agent("scribe", Tier::T1).await;
+        node.agent("watcher", Tier::T0).await;
+        let own = node.agent_key("scribe").await;
+        let mut heads = Vec::new();
+        let old_store = folder.path().join("old.sqlite");
+        let mut old_note = String::new();
+        for round in 0..92_u32 {
+            node.clock().advance_ms(1_700);
+            let by = [&olivia, &otto, &own][round as usize % 3];
+            let path = format!("/reports/{round}.md");
+            node.act(by, "scribe", "fs.write", &path, format!("report {round}").as_bytes()).await.expect("allowed");
+            if round % 4 == 0 {
+                let refused = node.act(by, "scribe", "fs.write", "/etc/passwd", b"x").await;
+                assert_eq!(refused.expect_err("refused").code, "NOT_PERMITTED");
+            }
+            match round {
+                20 => {
+                    node.revoke(&rita).await.expect("revoked");
+                    node.key(&otto, &[Scope::Read], true).await;
+                }
+                40 => {
+                    node.edit_policies(|sources| {
+                        let text = "@id(\"more\")\n@description(\"Nothing that matters.\")\nforbid (principal, action == \
+                                    Action::\"shell\", resource);\n";
+                        sources.policies.push(Source { name: "more.cedar".to_owned(), text: text.to_owned() });
+                    });
+                    node.restart().await;
+                }
+                50 => {
+                    node.stop().await;
+                    heads.push(node.kept_head());
+                    old_note = Archive::open(&node.home().store()).and_then(|a| a.head_note()).expect("it has one");
+                    copy(&node.home().store(), &old_store);
+                    node.revive().await.expect("it starts");
+                }
+                60 => {
+                    let name = "rita".parse().expect("a label");
+                    let admin = node.admin().await;
+                    steward_app_people::disable(node.context(), &admin, &name).await.expect("disabled");
+                }
+                _ => {}
+            }
+        }
+        let stolen = node.signing_key();
+        node.stop().await;
+        heads.push(node.kept_head());
+        let report = node.audit_against(true, &heads);
+        assert!(report.is_consistent(), "{:?}", report.findings());
+        assert_eq!((report.unanchored(), report.warning_count()), (0, 0));
+        let store = folder.path().join("store.sqlite");
+        copy(&node.home().store(), &store);
+        let mut subject = Self {
+            entries: report.entries,
+            tiled: report.entries / 256 * 256,
+            tables: Vec::new(),
+            heads,
+            old_note,
+            old_store,
+            stolen,
+            key: node.head_key().clone(),
+            store,
+            folder,
+            copies: AtomicUsize::new(0),
+        };
+        subject.tables = subject.describe();
+        subject
+    }
+
+    fn describe(&self) -> Vec<Table> {
+        let copy = self.copy();
+        let sql = copy.sql();
+        let tables: [(&'static str, &'static [&'static str]); 5] = [
+            ("agent", &["namespace", "name"]),
+            ("api_key", &["namespace", "id"]),
+            ("effect", &["namespace", "id"]),
+            ("person", &["namespace", "name"]),
+            ("policy", &["namespace"]),
+        ];
+        let known: Vec<String> = sql
+            .prepare(
+                "SELECT s.name FROM sqlite_schema s, pragma_table_info(s.name) c WHERE s.type = 'table' AND c.name = 'entry_seq'
+                 ORDER BY s.name",
+            )
+            .and_then(|mut names| names.query_map([], |r| r.get(0))?.collect())
+            .expect("tables");
+        assert_eq!(known, tables.map(|(name, _)| name), "every fact table is in the matrix");
+        let table = |(name, key): (&'static str, &'static [&'static str])| {
+            let mut statement = sql.prepare(&format!("SELECT * FROM {name} ORDER BY entry_seq")).expect("a table");
+            let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+            let width = columns.len();
+            let rows = statement.query_map([], |r| (0..width).map(|n| r.get(n)).collect());
+            let rows = rows.and_then(Iterator::collect).expect("rows");
+            Table { name, key, columns, rows }
+        };
+        tables.map(table).into()
+    }
+
+    /// A copy to be tampered with.
+    pub(crate) fn copy(&self) -> Copy {
+        self.copy_of(&self.store)
+    }
+
+    pub(crate) fn copy_of(&self, store: &Path) -> Copy {
+        let n = self.copies.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.path().join(format!("copy-{n}.sqlite"));
+        fs::copy(store, &path).expect("it can be copied");
+        Copy { path }
+    }
+
+    /// What somebody finds who knows the key, the origin, and these heads.
+    pub(crate) fn audit(&self, copy: &Copy, state: bool, kept: &[Sealed<TreeHead>]) -> Result<Report, StoreError> {
+        let mut audit = Audit::new(self.key.clone(), self.key.name());
+        kept.iter().for_each(|head| audit.anchor(head));
+        Archive::open(&copy.path)?.audit(audit, state)
+    }
+
+    /// What a case expects and does not get.
+    pub(crate) fn miss(&self, case: &Case) -> Option<String> {
+        let copy = self.copy();
+        let sql = copy.sql();
+        for (edit, values) in &case.edits {
+            let changed = sql.execute(edit, rusqlite::params_from_iter(values));
+            match changed {
+                Ok(0) => return Some(format!("{}: `{edit}` changed nothing", case.what)),
+                Ok(_) => {}
+                Err(e) => return Some(format!("{}: `{edit}`: {e}", case.what)),
+            }
+        }
+        drop(sql);
+        let outcome = self.audit(&copy, case.state, &[]);
+        let is_found = |expected: &Expected| match (expected, &outcome) {
+            (Expected::Finding(code, place, words), Ok(report)) => report
+                .findings()
+                .iter()
+                .any(|f| f.code == *code && f.place == *place && f.message.contains(words.as_str())),
+            (Expected::OneOf(codes, place), Ok(report)) => {
+                report.findings().iter().any(|f| codes.contains(&f.code) && f.place == *place)
+            }
+            (Expected::Refused(words), Err(StoreError::Damaged(reason))) => reason.contains(words),
+            _ => false,
+        };
+        if !case.expected.is_empty() && case.expected.iter().all(is_found) {
+            return None;
+        }
+        let found = match &outcome {
+            Ok(report) => report.findings().iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(" | "),
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        Some(format!("{}: found [{found}]", case.what))
+    }
+
+    /// One value of the store.
+    pub(crate) fn value(&self, query: &str) -> Value {
+        let copy = self.copy();
+        copy.sql().query_row(query, [], |r| r.get(0)).expect("there is one")
+    }
+}
+
+/// A store that nobody has open, with what its log holds.
+fn copy(from: &Path, to: &Path) {
+    let wal = PathBuf::from(format!("{}-wal", from.display()));
+    let left = fs::metadata(wal).map_or(0, |m| m.len());
+    assert_eq!(left, 0, "a store that was closed in order has no log");
+    fs::copy(from, to).expect("it can be copied");
+}
