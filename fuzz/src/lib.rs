@@ -18,6 +18,7 @@
 
 mod ground;
 mod ledger;
+mod policy;
 mod worker;
 
 /// What a target is: whether the parser accepted the bytes.
@@ -45,8 +46,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tile_path", ledger::tile_path),
     ("tlog_proof", ledger::tlog_proof),
     ("tree_head", ledger::tree_head),
+    ("policy_sources", policy::policy_sources),
+    ("policy_table", policy::policy_table),
+    ("policy_file", policy::policy_file),
     ("grant_path", worker::grant_path),
 ];
+
+/// Targets of which one input costs as much as a hundred of the others: the smoke run gives them so many fewer.
+pub const DEAR: &[&str] = &["policy_file", "policy_table"];
 
 /// Asserts of a text form that has exactly one spelling: what is read is written as it was.
 fn one_spelling<T, E: std::fmt::Display>(
@@ -65,6 +72,12 @@ fn one_spelling<T, E: std::fmt::Display>(
             false
         }
     }
+}
+
+/// The same, of a refusal that may have several lines and quote what was written.
+fn is_printable_on_lines(refused: &impl std::fmt::Display) {
+    let message = refused.to_string();
+    assert!(!message.contains('\u{1b}'), "the refusal {message:?} cannot be shown");
 }
 
 /// Asserts that a refusal can be shown to a person without a trick in it.

@@ -1,7 +1,7 @@
 //! What `up --demo` does: over the API, with a key, like anybody else.
 //!
 //! On a new home it logs in as the operator, enrols a reviewer, registers agents, and asks for a few actions that are allowed and
-//! a few that are refused. Then it leaves a log-in key for whoever sits in front of it, and revokes its own. On a home that has
+//! a few that are refused. It leaves a log-in key for whoever sits in front of it, and revokes its own. On a home that has
 //! agents already it does nothing.
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::fs;
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use steward_app_node::{
-    Context,
+    Context, code,
     home::{Home, write_private},
 };
 use steward_caller::{CallError, Caller, Secret};
@@ -42,9 +42,27 @@ pub(crate) async fn run(home: &Home, url: &str, context: &Context) -> Result<Str
     }
     let token = fs::read_to_string(home.login_key()).context("the log-in key of a new home")?;
     let door = Caller::new(url, Some(Secret::new(token.trim())))?;
-    let own = door.login(&Login { label: "demo".to_owned() }).await?;
+    let own = door.login(&Login { label: "demo".to_owned() }).await.with_context(|| {
+        format!("a demo that was cut short before it left a way in; remove `{}` and start again", home.path().display())
+    })?;
     let api = Caller::new(url, Some(Secret::new(own.secret.as_str())))?;
-    api.add_person(&AddPerson { name: "reviewer".to_owned(), roles: vec!["reviewer".to_owned()] }).await?;
+    // Before anything else, so that a demo that is cut short leaves a way in.
+    let left = CreateKey {
+        label: "for whoever sits in front of the demo".to_owned(),
+        scopes: vec!["login".to_owned()],
+        lifetime_s: Some(24 * 3600),
+        single_use: true,
+        ..CreateKey::default()
+    };
+    let left = api.create_key(&left).await?;
+    write_private(&home.login_key(), format!("{}\n", left.secret).as_bytes())?;
+    let reviewer = AddPerson { name: "reviewer".to_owned(), roles: vec!["reviewer".to_owned()] };
+    match api.add_person(&reviewer).await {
+        Ok(_) => {}
+        // A demo that was cut short did that already.
+        Err(error) if error.code() == Some(code::NAME_TAKEN) => {}
+        Err(error) => bail!(error),
+    }
     for (name, tier, description) in AGENTS {
         let agent = AddAgent {
             name: name.to_owned(),
@@ -82,28 +100,23 @@ pub(crate) async fn run(home: &Home, url: &str, context: &Context) -> Result<Str
         }
         let shown = format!("{agent} {} {resource}", steward_naming::visible(action));
         out.push_str(&format!(
-            "  {verdict:<8}{shown:<52}{shows}{}\n",
-            if why.is_empty() { why } else { format!("  [{why}]") }
+            "  {verdict:<9}{shown:<50}  {shows}{}\n",
+            if why.is_empty() { why } else { format!(" [{why}]") }
         ));
     }
-    let left = CreateKey {
-        label: "for whoever sits in front of the demo".to_owned(),
-        scopes: vec!["login".to_owned()],
-        lifetime_s: Some(24 * 3600),
-        single_use: true,
-        ..CreateKey::default()
-    };
-    let left = api.create_key(&left).await?;
-    write_private(&home.login_key(), format!("{}\n", left.secret).as_bytes())?;
     api.revoke_key(&own.key.id).await?;
     let steward = command(home.path());
     out.push_str(&format!(
         "\nLook, after logging in:\n\
-         \n  {steward} action list                                  # what was asked, and what became of it\
-         \n  {steward} action explain {}    # why it was refused, with the proof\
-         \n  {steward} action explain {}    # why it was allowed\
-         \n  {steward} act scribe fs.write /reports/mine.md --from README.md\
-         \n  {steward} ledger verify --state                        # read everything again, off-line\n",
+         \n  # what was asked, and what became of it\
+         \n  {steward} action list\
+         \n  # why it was refused, with the proof; and why it was allowed\
+         \n  {steward} action explain {}\
+         \n  {steward} action explain {}\
+         \n  # ask for something yourself, as an agent\
+         \n  echo '# Mine' | {steward} act scribe fs.write /reports/mine.md --from -\
+         \n  # read everything again, off-line\
+         \n  {steward} ledger verify --state\n",
         refused.unwrap_or_default(),
         done.unwrap_or_default(),
     ));

@@ -10,6 +10,10 @@ use clap::Parser as _;
 use steward_app_node::system::SystemClock;
 use steward_cli::{Cli, Command};
 
+/// A request makes a few hundred small things and drops them; the allocator of the C library takes a fifth of the time for that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Ended well.
 const DONE: u8 = 0;
 /// The node could not start, or stopped because something is broken.

@@ -1,6 +1,12 @@
 //! Starting a node, serving, and stopping it cleanly.
 
-use std::{fs, io::Write as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{IsTerminal as _, Write as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use steward_api::{Node, NodeParts};
@@ -14,7 +20,7 @@ use steward_cli::{Globals, UpArgs};
 use steward_permit::Role;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -52,6 +58,8 @@ pub(crate) async fn up(globals: &Globals, arguments: &UpArgs) -> Result<()> {
     if let Some(way_in) = steward_app_people::bootstrap(&context, operator, roles).await? {
         write_private(&home.login_key(), format!("{}\n", way_in.secret.reveal()).as_bytes())?;
     }
+    // From here on a signal is kept until there is something to stop; before, it ends the process, which harms nothing.
+    let signals = Signals::take()?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; `--listen 127.0.0.1:0` picks a free port"))?;
@@ -75,7 +83,10 @@ pub(crate) async fn up(globals: &Globals, arguments: &UpArgs) -> Result<()> {
     let greeted = greet(&configuration, &home, &url, &context).await;
 
     let ended = match greeted {
-        Ok(()) => wait().await,
+        Ok(()) => {
+            signals.wait().await;
+            Ok(())
+        }
         Err(error) => Err(error),
     };
     // Whoever finds no address finds no node: from here on nobody new comes.
@@ -113,7 +124,11 @@ fn configure(home: &Home, arguments: &UpArgs, is_new: bool) -> Result<Configurat
 fn start_logging(filter: &str) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("`log`: `{filter}` is not a filter; write error, warn, info, debug or trace"))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }
 
@@ -138,16 +153,30 @@ async fn tend_until(context: Arc<Context>, node: Arc<Node>, home: Home, mut stop
     }
 }
 
-/// Until somebody says stop.
-async fn wait() -> Result<()> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
-    loop {
-        tokio::select! {
-            _ = terminated.recv() => return Ok(()),
-            _ = interrupted.recv() => return Ok(()),
-            _ = too_large.recv() => tracing::error!("a file reached the limit of `ulimit -f`"),
+/// The signals that the node takes.
+struct Signals {
+    terminated: Signal,
+    interrupted: Signal,
+    too_large: Signal,
+}
+
+impl Signals {
+    fn take() -> Result<Self> {
+        Ok(Self {
+            terminated: signal(SignalKind::terminate())?,
+            interrupted: signal(SignalKind::interrupt())?,
+            too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
+        })
+    }
+
+    /// Until somebody says stop.
+    async fn wait(mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminated.recv() => return,
+                _ = self.interrupted.recv() => return,
+                _ = self.too_large.recv() => tracing::error!("a file reached the limit of `ulimit -f`"),
+            }
         }
     }
 }

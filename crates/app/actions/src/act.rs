@@ -1,6 +1,7 @@
 //! Asking for an action, and having it done.
 //!
-//! If the process dies on any line, [`crate::settle_interrupted`] finishes; nothing is dispatched a second time.
+//! If the process dies on any line, [`crate::settle_interrupted`] finishes, and if it lives and cannot record how an effect
+//! ended, [`crate::settle_left_behind`] does; nothing is dispatched a second time.
 
 use steward_app_node::{Caller, Context, Error, Granted, Kind, Noted, code};
 use steward_ledger::{BodyOutcome, kind};
@@ -65,11 +66,11 @@ impl Asked {
 /// What an action is done to, by its noun.
 fn kind_of(name: &ActionName) -> ResourceKind {
     match name.as_str().split('.').next().unwrap_or_default() {
-        "fs" | "docs" | "logs" => ResourceKind::File,
+        "fs" | "docs" | "logs" | "framework" | "module" => ResourceKind::File,
         "plan" => ResourceKind::Plan,
-        "http" | "ssh" => ResourceKind::Host,
+        "http" | "ssh" | "infra" | "production" | "staging" | "ansible" => ResourceKind::Host,
         "shell" | "exec" => ResourceKind::Command,
-        "policy" => ResourceKind::Policy,
+        "policy" | "governance" => ResourceKind::Policy,
         _ => ResourceKind::Node,
     }
 }
@@ -109,6 +110,7 @@ pub async fn act(context: &Context, mut caller: Caller, asked: Asked) -> Result<
         context.commit(change).await?;
         return Err(Error::new(Kind::Refused, code::NO_TOOL, message).of_action(id));
     }
+    let _working = context.under_way.begin(id.clone());
     let (warrant, effect) = intend(context, &caller, granted, &agent, &action, &asked).await?;
     caller.spent(effect.entry_seq);
     let effect = write(context, &caller, &agent, action, content, warrant, effect).await?;
@@ -170,7 +172,10 @@ pub async fn decide(context: &Context, caller: &Caller, asked: Asked) -> Result<
 }
 
 async fn decided(context: &Context, caller: &Caller, question: Question, asked: &Asked) -> Result<Granted, Error> {
-    context.decide(caller, question, &asked.refusal()).await?.map_err(|(denial, noted)| noted.tell(Error::from(&denial)))
+    context
+        .decide(caller, question, &asked.refusal())
+        .await?
+        .map_err(|(denial, noted)| noted.tell(Error::from(&denial)))
 }
 
 /// The first commit: the intention is on record.
@@ -305,7 +310,11 @@ pub(crate) async fn settled(
             Err(error) if error.kind == Kind::Stale && attempt < 3 => {}
             // Never stale to the caller: who is told so tries again, and this effect was dispatched already.
             Err(error) if error.kind == Kind::Stale => return Err(Error::broken(error)),
-            Err(error) => return Err(error),
+            Err(error) => {
+                let message =
+                    format!("{error}; how this action ended is not on record yet: look at it before asking again");
+                return Err(error.saying(message).of_action(row.id));
+            }
         }
     }
     Err(Error::broken("attempts are counted"))

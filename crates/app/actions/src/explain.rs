@@ -93,6 +93,9 @@ pub async fn explain(context: &Context, caller: &Caller, id: &ActionId) -> Resul
     Ok(found)
 }
 
+/// Characters of a digest that a person needs to tell two versions apart; the record has the whole.
+const SHORT_DIGEST: usize = 15;
+
 impl Explained {
     /// The explanation, a sentence each, for a person who reads no code.
     pub fn sentences(&self) -> Vec<String> {
@@ -122,8 +125,8 @@ impl Explained {
             Verdict::Deny => sentences.push(refused(decision.code)),
         }
         for policy in &decision.policies {
-            let meaning = policy.description.as_deref().unwrap_or("it has no description");
-            sentences.push(format!("Policy {} in {}: {meaning}.", policy.id, policy.file).replace("..", "."));
+            let meaning = policy.description.as_deref().unwrap_or("it has no description").trim_end_matches('.');
+            sentences.push(format!("Policy {} in {}: {meaning}.", policy.id, policy.file));
         }
         for error in &decision.errors {
             sentences.push(format!("A policy could not be evaluated: {error}. Somebody must look."));
@@ -138,9 +141,10 @@ impl Explained {
         } else if decision.outcome == Verdict::Allow {
             sentences.push("Only the decision is on record here: whoever asked enforces it.".to_owned());
         }
+        let short: String = decision.policy_version.to_string().chars().take(SHORT_DIGEST).collect();
         sentences.push(format!(
-            "Entry {} of the ledger records the decision, made under policy version {}.",
-            self.entry.seq, decision.policy_version
+            "The decision, made under policy version {short}…, is entry {} of the ledger.",
+            self.entry.seq
         ));
         sentences
     }

@@ -1,4 +1,4 @@
-//! Finishing what a node that died left behind.
+//! Finishing what a node left behind that died, or that could not record how an effect ended.
 //!
 //! | on record | staged | at the path | so it |
 //! |---|---|---|---|
@@ -43,12 +43,34 @@ pub async fn settle_interrupted(context: &Context) -> Result<Settled, Error> {
     Ok(report)
 }
 
+/// Settles the effects that are open, and that nobody works on: the store could not record how they ended (it was full, say).
+/// Called now and then while the node runs. Tells how many.
+///
+/// # Errors
+/// The store still cannot be read or written.
+pub async fn settle_left_behind(context: &Context) -> Result<usize, Error> {
+    let mut count = 0;
+    for effect in context.store.read(rows::open_effects)? {
+        if context.under_way.has(&effect.id) {
+            continue;
+        }
+        // Nobody works on it now, and nobody ever will; but somebody may have ended between the two looks.
+        let now = context.store.read(|reader| rows::effect(reader, &effect.namespace, &effect.id))?;
+        let Some(effect) = now.filter(|effect| effect.status.is_open()) else { continue };
+        let id = effect.id.clone();
+        let status = settle(context, effect).await?;
+        tracing::warn!(action.id = id.as_str(), status = status.as_str(), "an effect that was left behind was settled");
+        count += 1;
+    }
+    Ok(count)
+}
+
 async fn settle(context: &Context, effect: EffectRow) -> Result<Status, Error> {
     let (agent, id) = (effect.agent.clone(), effect.id.clone());
     let folders = std::sync::Arc::clone(&context.folders);
     let staged = blocking(move || folders.is_staged(&agent, &id)).await?.map_err(Error::broken)?;
     if effect.status == Status::Intended || staged {
-        let message = "the node stopped before the effect happened; ask again";
+        let message = "the node stopped, or could not go on, before the effect happened; ask again";
         let error = Some((code::INTERRUPTED.to_owned(), message.to_owned()));
         let effect = settled(context, effect, Status::Failed, error, None).await?;
         discard(context, &effect).await?;
@@ -63,8 +85,8 @@ async fn settle(context: &Context, effect: EffectRow) -> Result<Status, Error> {
             Ok(Status::Succeeded)
         }
         _ => {
-            let message = "the node died while the effect happened, and what is at the path now is not what was to be written; \
-                           a person must look";
+            let message = "the node could not record whether the effect happened, and what is at the path now is not what was to be \
+                           written; a person must look";
             let error = Some((code::OUTCOME_UNKNOWN.to_owned(), message.to_owned()));
             settled(context, effect, Status::Unknown, error, None).await?;
             Ok(Status::Unknown)

@@ -3,7 +3,7 @@
 use serde_json::json;
 use steward_app_node::{Caller, Context, Error, Kind, Problem, code};
 use steward_ledger::kind;
-use steward_naming::Name;
+use steward_naming::{Name, is_semantic_version};
 use steward_permit::{Actor, ResourceKind, Tier};
 use steward_seal::{Digest, json};
 use steward_store::Guard;
@@ -82,22 +82,6 @@ impl Manifest {
         };
         Ok((row, bytes))
     }
-}
-
-/// Three numbers without leading zeroes, and perhaps a pre-release and a build (semver.org 2.0.0).
-fn is_semantic_version(text: &str) -> bool {
-    let (core, build) = text.split_once('+').map_or((text, None), |(c, b)| (c, Some(b)));
-    let (core, pre) = core.split_once('-').map_or((core, None), |(c, p)| (c, Some(p)));
-    let number = |n: &str| {
-        !n.is_empty() && n.len() <= 10 && n.bytes().all(|b| b.is_ascii_digit()) && (n == "0" || !n.starts_with('0'))
-    };
-    let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let pre_word = |w: &str| word(w) && (number(w) || !w.bytes().all(|b| b.is_ascii_digit()));
-    text.len() <= 64
-        && core.split('.').count() == 3
-        && core.split('.').all(number)
-        && pre.is_none_or(|p| p.split('.').all(pre_word))
-        && build.is_none_or(|b| b.split('.').all(word))
 }
 
 /// Registers an agent.
@@ -184,21 +168,4 @@ pub async fn drive(context: &Context, caller: Caller, name: &str) -> Result<Call
     let mut guards = caller.guards;
     guards.push(guard);
     Ok(Caller { actor: Actor::Agent { name, version, tier, via }, guards, ..caller })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_semantic_version;
-
-    #[test]
-    fn versions() {
-        for good in ["0.0.0", "1.2.3", "10.20.30", "1.0.0-alpha.1", "1.0.0-0.x-y", "1.0.0+build.007", "1.0.0-rc+b"] {
-            assert!(is_semantic_version(good), "{good}");
-        }
-        for bad in
-            ["", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.x", "v1.2.3", "1.2.3-", "1.2.3-01", "1.2.3+", "1.2.3 ", "1..3"]
-        {
-            assert!(!is_semantic_version(bad), "{bad}");
-        }
-    }
 }

@@ -134,7 +134,7 @@ pub fn each_row(
 ) -> Result<Vec<String>, StoreError> {
     debug_assert!(VIEWS.contains(&view), "a view's name stands in the query");
     let mut statement = reader.sql().prepare(&format!("SELECT * FROM {view}"))?;
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let mut record = Map::new();

@@ -3,7 +3,7 @@
 //! First start: keys, tables, policy files; then `ledger.created`, `policy.loaded`, `node.started` are recorded. Every start: what
 //! a node that died left behind is settled before anybody is answered.
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use steward_app_actions::{Settled, settle_interrupted};
 use steward_app_node::{
@@ -24,6 +24,9 @@ pub const TREE_HEAD_KEY: &str = "tree-head";
 
 /// The key that signs documents.
 pub const DOCUMENT_KEY: &str = "document";
+
+/// How long effects that are under way may take to end when the node stops: one commits twice and syncs a file.
+const SETTLE_WITHIN_S: u64 = 10;
 
 /// What a node is started with.
 #[derive(Debug, Clone)]
@@ -141,8 +144,17 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
             steward_app_policies::first(sources, namespace, dice.as_ref()).map_err(OpenError::Policy)?
         }
     };
-    let context = Arc::new(Context::new(Parts { store, clock, dice, namespace: namespace.clone(), folders, policy, document_key }));
-    if is_new {
+    let context = Arc::new(Context::new(Parts {
+        store,
+        clock,
+        dice,
+        namespace: namespace.clone(),
+        folders,
+        policy,
+        document_key,
+    }));
+    // Not the same as being new: a first start may have died between its first two records.
+    if context.store.read(|reader| reader.size())? == 0 {
         record(&context, "ledger.create", ResourceKind::Ledger, kind::LEDGER_CREATED).await?;
     }
     let settled = settle_interrupted(&context).await?;
@@ -159,11 +171,15 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
     Ok(Opened { context, settled, mistakes, is_new, lock })
 }
 
-/// Records that the node stops, and closes its store. Effects on their way should have ended.
+/// Waits for the effects that are under way (whoever asked for one may have hung up), records that the node stops, and closes its
+/// store.
 ///
 /// # Errors
 /// It cannot be recorded; the store is closed all the same.
 pub async fn close(context: &Context) -> Result<(), Error> {
+    if tokio::time::timeout(Duration::from_secs(SETTLE_WITHIN_S), context.under_way.none()).await.is_err() {
+        tracing::warn!("effects are still under way; the next start settles them");
+    }
     let counted = context.record_counted_denials(true).await;
     let stopped = record(context, "node.stop", ResourceKind::Node, kind::NODE_STOPPED).await;
     context.store.close();

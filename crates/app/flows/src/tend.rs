@@ -1,10 +1,12 @@
 //! The work that is done without being asked for: woken by a timer, without input, idempotent, and it says what it did.
 //!
-//! Policy files that changed are put in force; refusals that were only counted are recorded. Deliberately absent: a wake-up by
-//! signal (a look at a few small files every second costs less than watching them).
+//! Effects whose end could not be recorded are settled; refusals that were only counted are recorded; policy files that changed
+//! are put in force. Deliberately absent: a wake-up by signal (a look at a few small files every second costs less than watching
+//! them).
 
 use std::path::Path;
 
+use steward_app_actions::settle_left_behind;
 use steward_app_node::{Context, Error};
 use steward_app_policies::Loaded;
 use steward_policy::Mistake;
@@ -24,6 +26,7 @@ pub struct Tended {
 /// # Errors
 /// The store cannot write, or the files cannot be read; the next round tries again.
 pub async fn tend(context: &Context, policies: &Path, tended: &mut Tended) -> Result<(), Error> {
+    settle_left_behind(context).await?;
     context.record_counted_denials(false).await?;
     let sources = steward_app_policies::read(policies).map_err(Error::broken)?;
     let version = sources.version();

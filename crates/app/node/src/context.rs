@@ -22,6 +22,7 @@ use crate::{
     denials::{Denials, Noted},
     error::Error,
     policy::InForce,
+    under_way::UnderWay,
 };
 
 /// The type of the document that says who a node is.
@@ -59,6 +60,8 @@ pub struct Context {
     pub folders: Arc<Folders>,
     /// When this process started.
     pub started_at: Timestamp,
+    /// The effects that this process is working on.
+    pub under_way: UnderWay,
     document_key: SigningKey,
     policy: ArcSwap<InForce>,
     denials: Mutex<Denials>,
@@ -85,6 +88,7 @@ impl Context {
     pub fn new(parts: Parts) -> Self {
         Self {
             started_at: parts.clock.now(),
+            under_way: UnderWay::default(),
             store: parts.store,
             clock: parts.clock,
             dice: parts.dice,
@@ -139,7 +143,9 @@ impl Context {
     /// The denial; or the store cannot record it.
     pub async fn permit(&self, caller: &Caller, action: Action, owner: Option<String>) -> Result<Granted, Error> {
         let question = self.question(caller, action, owner);
-        self.decide(caller, question, &Refusal::default()).await?.map_err(|(denial, noted)| noted.tell(Error::from(&denial)))
+        self.decide(caller, question, &Refusal::default())
+            .await?
+            .map_err(|(denial, noted)| noted.tell(Error::from(&denial)))
     }
 
     /// Decides about something that changes nothing, and is not recorded unless it is refused: a read.

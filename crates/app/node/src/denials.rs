@@ -1,15 +1,15 @@
 //! Refusals are recorded, then counted, so that nobody fills the disk with them.
 //!
 //! The first refusal of a principal, action and code in a minute is recorded whole; the rest of that minute is counted, and the
-//! count is recorded when the minute is over or the node stops. A crash loses the counts of the running minute, never a
-//! first one.
+//! count is recorded when the minute is over or the node stops. Actions that no policy knows count as one, or whoever makes up
+//! a new name each time would be recorded each time. A crash loses the counts of the running minute, never a first one.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use steward_clock::Timestamp;
 use steward_naming::ActionId;
-use steward_permit::Denial;
+use steward_permit::{Denial, DenialCode};
 use steward_store::Recorded;
 
 use crate::error::Error;
@@ -35,7 +35,8 @@ impl Noted {
         match self {
             Self::Whole(_) => error,
             Self::Counted(first) => {
-                let message = format!("{}; the same was recorded as {first} this minute, and this was counted", error.message);
+                let message =
+                    format!("{}; the same was recorded as {first} this minute, and this was counted", error.message);
                 error.saying(message).of_action(first.clone())
             }
         }
@@ -71,11 +72,8 @@ impl Denials {
     /// The refusal with which this one was counted; none if it is to be recorded whole.
     pub(crate) fn count(&mut self, denial: &Denial, now: Timestamp) -> Option<ActionId> {
         let minute = now.unix_ms().div_euclid(MINUTE_MS);
-        // Counts of an earlier minute wait for `take`; until then everything is recorded whole. An incident always is.
-        if (minute != self.minute && self.has_counts()) || denial.is_incident() {
-            return None;
-        }
-        if minute != self.minute {
+        // A minute with counts lasts until they are taken.
+        if minute != self.minute && !self.has_counts() {
             self.minute = minute;
             self.counts.clear();
         }
@@ -121,5 +119,9 @@ impl Denials {
 
 fn same(denial: &Denial) -> Same {
     let ruling = denial.ruling();
-    (ruling.actor.to_string(), ruling.action.name().to_string(), denial.code().as_str())
+    let action = match denial.code() {
+        DenialCode::UnknownAction => "*",
+        _ => ruling.action.name().as_str(),
+    };
+    (ruling.actor.to_string(), action.to_owned(), denial.code().as_str())
 }

@@ -20,6 +20,7 @@ pub mod home;
 mod policy;
 mod rows;
 pub mod system;
+mod under_way;
 
 pub use caller::{Caller, Spend};
 pub use context::{Context, Granted, IDENTITY_TYPE, Parts};
@@ -27,3 +28,4 @@ pub use denials::Noted;
 pub use error::{Error, Kind, Problem};
 pub use policy::InForce;
 pub use rows::MIGRATIONS;
+pub use under_way::{UnderWay, Working};

@@ -65,7 +65,10 @@ pub async fn bootstrap(context: &Context, name: Label, roles: Vec<Role>) -> Resu
         let holder = Holder::Person(person.name.clone());
         // A log-in key may have been lost before anybody saw it, so it counts for nothing.
         keys.iter().any(|key| {
-            key.holder == holder && key.status == "active" && now < key.expires_at && !key.scopes.contains(&Scope::Login)
+            key.holder == holder
+                && key.status == "active"
+                && now < key.expires_at
+                && !key.scopes.contains(&Scope::Login)
         })
     };
     let mut admins = everybody.iter().filter(|p| p.active && p.roles.contains(&Role::Admin));

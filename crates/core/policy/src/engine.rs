@@ -197,6 +197,21 @@ impl Engine {
         all
     }
 
+    /// The policies, as they are cut: what benchmarks compare with all of them.
+    #[doc(hidden)]
+    pub fn sliced(&self) -> &SlicedSet {
+        &self.set
+    }
+
+    /// A question as it is given to Cedar, for the same comparison.
+    #[doc(hidden)]
+    pub fn in_cedars_form(&self, question: &Question) -> Option<(cedar_policy::Request, cedar_policy::Entities)> {
+        match self.vocabulary.ask(question) {
+            Asked::Request(request, entities) => Some((*request, entities)),
+            Asked::Unknown | Asked::Misapplied | Asked::Unspeakable(_) => None,
+        }
+    }
+
     fn matched(&self, number: usize) -> Matched {
         let Listed { id, file, description, .. } = &self.listed[number];
         Matched { id: id.clone(), file: file.clone(), description: description.clone() }

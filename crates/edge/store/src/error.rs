@@ -53,6 +53,9 @@ impl CommitError {
     pub(crate) fn of(error: &rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            Some(rusqlite::ErrorCode::SystemIoFailure) => Self::Closed(format!(
+                "the system refuses to read or write ({error}); look at the disk, then restart the node"
+            )),
             Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Conflict(error.to_string()),
             _ => Self::Broken(error.to_string()),
         }

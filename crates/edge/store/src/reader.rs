@@ -212,6 +212,9 @@ fn clamp(n: u64) -> i64 {
 const ENTRY: &str = "SELECT seq, time, kind, namespace, actor, subject, action, decision, decision_id, trace, leaf, leaf_hash, \
                      salt, body FROM ledger_entry";
 
+/// What an audit of hashes reads.
+const HASHES: &str = "SELECT seq, leaf, leaf_hash FROM ledger_entry";
+
 fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
     Ok(EntryRow {
         seq: row.get(0)?,
@@ -334,35 +337,23 @@ pub(crate) fn check_head(
 
 /// Feeds the whole store to an audit.
 pub(crate) fn audit_all(connection: &Connection, mut audit: Audit, state: bool) -> Result<Report, StoreError> {
+    let hashes_only = audit.is_hashes_only();
     let mut tiles = connection.prepare(
         "SELECT level, idx, root, hashes FROM ledger_tile
          ORDER BY (idx + 1) << (8 * level), level",
     )?;
     let mut tiles = tiles.query([])?;
-    let mut entries = connection.prepare(&format!("{ENTRY} ORDER BY seq"))?;
+    let columns = if hashes_only { HASHES } else { ENTRY };
+    let mut entries = connection.prepare(&format!("{columns} ORDER BY seq"))?;
     let mut entries = entries.query([])?;
     let mut next = tiles.next()?;
     while let Some(row) = entries.next()? {
         let seq = number(row, 0)?;
-        let words: Vec<Option<&str>> = (2..=9).map(|n| row.get_ref(n).map(text)).collect::<Result<_, _>>()?;
-        audit.entry(Stored {
-            seq,
-            leaf: bytes(row.get_ref(10)?).unwrap_or_default(),
-            leaf_hash: bytes(row.get_ref(11)?).unwrap_or_default(),
-            salt: bytes(row.get_ref(12)?),
-            body: bytes(row.get_ref(13)?),
-            columns: Columns {
-                time: time(row.get_ref(1)?),
-                kind: words[0].unwrap_or_default(),
-                namespace: words[1].unwrap_or_default(),
-                actor: words[2].unwrap_or_default(),
-                subject: words[3].unwrap_or_default(),
-                action: words[4],
-                decision: words[5],
-                decision_id: words[6],
-                trace: words[7],
-            },
-        });
+        if hashes_only {
+            audit.entry(only_hashes(seq, row)?);
+        } else {
+            audit.entry(whole(seq, row)?);
+        }
         // Tiles in turn with the entries that make them, so that few are held in memory.
         while let Some(tile) = next {
             let (level, index): (u8, u64) = (number(tile, 0)?, number(tile, 1)?);
@@ -395,6 +386,46 @@ pub(crate) fn audit_all(connection: &Connection, mut audit: Audit, state: bool) 
         state.blob(&digest, found.as_ref());
     }
     Ok(state.finish())
+}
+
+/// An entry with everything that is kept beside it.
+fn whole<'a>(seq: u64, row: &'a Row<'_>) -> Result<Stored<'a>, StoreError> {
+    let word = |n: usize| row.get_ref(n).map(text);
+    Ok(Stored {
+        seq,
+        leaf: bytes(row.get_ref(10)?).unwrap_or_default(),
+        leaf_hash: bytes(row.get_ref(11)?).unwrap_or_default(),
+        salt: bytes(row.get_ref(12)?),
+        body: bytes(row.get_ref(13)?),
+        columns: Columns {
+            time: time(row.get_ref(1)?),
+            kind: word(2)?.unwrap_or_default(),
+            namespace: word(3)?.unwrap_or_default(),
+            actor: word(4)?.unwrap_or_default(),
+            subject: word(5)?.unwrap_or_default(),
+            action: word(6)?,
+            decision: word(7)?,
+            decision_id: word(8)?,
+            trace: word(9)?,
+        },
+    })
+}
+
+/// The same of [`HASHES`]: an audit of hashes looks at nothing else.
+fn only_hashes<'a>(seq: u64, row: &'a Row<'_>) -> Result<Stored<'a>, StoreError> {
+    let columns = Columns {
+        time: Timestamp::MIN,
+        kind: "",
+        namespace: "",
+        actor: "",
+        subject: "",
+        action: None,
+        decision: None,
+        decision_id: None,
+        trace: None,
+    };
+    let (leaf, leaf_hash) = (bytes(row.get_ref(1)?).unwrap_or_default(), bytes(row.get_ref(2)?).unwrap_or_default());
+    Ok(Stored { seq, leaf, leaf_hash, salt: None, body: None, columns })
 }
 
 /// A stored tile, and the root that is kept beside it.

@@ -69,7 +69,6 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Connection, String
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    owner_only(path)?;
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(128);
     let application: i64 = connection.query_row("PRAGMA application_id", [], |r| r.get(0))?;
@@ -77,6 +76,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Connection, String
     if application != APPLICATION_ID && (application != 0 || tables != 0) {
         return Err(StoreError::Unusable(format!("`{}` is another program's database", path.display())));
     }
+    // Only now: another program's file keeps its mode too.
+    owner_only(path)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     configure(&connection, options)?;
     migrate(&mut connection, options)?;
@@ -94,6 +95,8 @@ fn configure(connection: &Connection, options: &Options) -> Result<(), StoreErro
     // Erased bodies must be gone from the file, not just unlinked (LED-5).
     connection.pragma_update(None, "secure_delete", "ON")?;
     connection.pragma_update(None, "cache_size", -16_384)?;
+    // What a savepoint would put back is kept in memory: a few pages of one change, not a temporary file of the whole group.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The log is folded back into the database by a thread of its own, off the writer's path.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     if let Some(bytes) = options.max_bytes {

@@ -174,7 +174,9 @@ impl Thread {
         });
         match folded {
             Ok(false) => {}
-            Ok(true) => tracing::info!("the write-ahead log could not be folded back, because somebody reads; it is kept"),
+            Ok(true) => {
+                tracing::info!("the write-ahead log could not be folded back, because somebody reads; it is kept")
+            }
             Err(error) => tracing::warn!(%error, "could not fold the write-ahead log back"),
         }
     }

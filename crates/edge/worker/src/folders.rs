@@ -19,6 +19,7 @@ use rustix::{
     fs::{AtFlags, CWD, Dir, Mode, OFlags, fchmod, fsync, openat, unlinkat},
     io::Errno,
 };
+use steward_clock::mishap;
 use steward_naming::{ActionId, Name};
 use steward_seal::Digest;
 
@@ -95,8 +96,12 @@ impl Folders {
     pub fn discard(&self, agent: &Name, action: &ActionId) -> Result<(), EffectError> {
         let failed = failed("discard staged bytes");
         let Some(staging) = self.existing(agent, STAGING).map_err(|e| failed(e.into()))? else { return Ok(()) };
+        mishap::at("effect.discard.before_unlink").map_err(&failed)?;
         match unlinkat(&staging, action.as_str(), AtFlags::empty()) {
-            Ok(()) => fsync(&staging).map_err(|e| failed(e.into())),
+            Ok(()) => {
+                mishap::at("effect.discard.after_unlink").map_err(&failed)?;
+                fsync(&staging).map_err(|e| failed(e.into()))
+            }
             Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(failed(errno.into())),
         }

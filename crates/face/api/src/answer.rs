@@ -18,11 +18,18 @@ pub const ERROR_URN: &str = "urn:steward:error:";
 pub(crate) struct Refused {
     error: Error,
     trace: Option<TraceId>,
+    /// A status that says more than the error's kind.
+    status: Option<StatusCode>,
 }
 
 impl Refused {
     pub(crate) fn new(error: Error, trace: Option<TraceId>) -> Self {
-        Self { error, trace }
+        Self { error, trace, status: None }
+    }
+
+    /// The same, with a status that says more than the error's kind.
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { status: Some(status), ..self }
     }
 }
 
@@ -54,12 +61,12 @@ fn title(kind: Kind) -> &'static str {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let Self { error, trace } = self;
+        let Self { error, trace, status: said } = self;
         let trace = trace.map(|t| t.to_string());
         if let Some(context) = error.context() {
             tracing::error!(trace, code = error.code, context, "a request failed");
         }
-        let status = status(&error);
+        let status = said.unwrap_or_else(|| status(&error));
         let body = Problem {
             kind: format!("{ERROR_URN}{}", error.code),
             title: title(error.kind).to_owned(),
@@ -91,14 +98,38 @@ pub(crate) async fn no_such_route() -> Response {
 }
 
 pub(crate) async fn no_such_method() -> Response {
-    let mut response =
-        Refused::new(Error::invalid("this route does not know that method; GET /v1/openapi.json lists them"), None)
-            .into_response();
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
+    let error = Error::invalid("this route does not know that method; GET /v1/openapi.json lists them");
+    Refused::new(error, None).with_status(StatusCode::METHOD_NOT_ALLOWED).into_response()
 }
 
 pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response {
     // What was said is on standard error, where panics go; nothing of it is for the caller.
     Refused::new(Error::broken("a request panicked"), None).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        Router,
+        body::{Body, to_bytes},
+        http::{Request, StatusCode},
+        routing::get,
+    };
+    use tower::ServiceExt as _;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    #[tokio::test]
+    async fn a_panic_leaks_nothing() {
+        async fn broken() -> String {
+            panic!("the secret of row 7")
+        }
+        let router = Router::new().route("/", get(broken)).layer(CatchPanicLayer::custom(super::panicked));
+        let answer = router.oneshot(Request::get("/").body(Body::empty()).expect("a request")).await;
+        let (parts, body) = answer.expect("a router does not fail").into_parts();
+        let body = to_bytes(body, 1 << 16).await.expect("an answer");
+        let problem: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!((parts.status, &problem["code"]), (StatusCode::INTERNAL_SERVER_ERROR, &"INTERNAL".into()));
+        let said = problem.to_string();
+        assert!(!said.contains("secret") && !said.contains("panic"), "{said}");
+    }
 }

@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request, State, rejection::BytesRejection},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -29,9 +29,7 @@ pub(crate) async fn admit(State(node): State<Arc<Node>>, request: Request, next:
     if !host.is_some_and(|host| node.authorities.iter().any(|a| a.eq_ignore_ascii_case(host))) {
         let error =
             Error::invalid("this node does not go by that name; use the address that it printed when it started");
-        let mut response = Refused::new(error, None).into_response();
-        *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-        return response;
+        return Refused::new(error, None).with_status(StatusCode::MISDIRECTED_REQUEST).into_response();
     }
     match node.places.try_acquire() {
         Ok(_place) => next.run(request).await,
@@ -164,5 +162,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
         let asked = Query::<T>::from_request_parts(parts, state).await;
         asked.map(|Query(value)| Self(value)).map_err(|e| Refused::new(Error::invalid(e.body_text()), None))
+    }
+}
+
+/// A part of the path: a name, an id or a number, for a verb to read.
+pub(crate) struct Part<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Part<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let part = Path::<T>::from_request_parts(parts, state).await;
+        part.map(|Path(value)| Self(value)).map_err(|_| Refused::new(Error::invalid("the path is not UTF-8"), None))
     }
 }

@@ -21,6 +21,7 @@ use axum::{
     middleware,
     routing::{get, post},
 };
+use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
 pub use answer::ERROR_URN;
@@ -72,14 +73,21 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/node/doctor", get(status::doctor))
         .fallback(answer::no_such_route)
         .method_not_allowed_fallback(answer::no_such_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(Arc::clone(&node), door::admit))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(REQUEST_TIMEOUT_S)))
-        .layer(CatchPanicLayer::custom(answer::panicked))
-        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(fixed(header::CACHE_CONTROL, "no-store"))
-        .layer(fixed(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
-        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+        // One layer made of all, the outermost first: each layer by itself would be boxed, and cloned with every request.
+        .layer(
+            ServiceBuilder::new()
+                .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+                .layer(fixed(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+                .layer(fixed(header::CACHE_CONTROL, "no-store"))
+                .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+                .layer(CatchPanicLayer::custom(answer::panicked))
+                .layer(TimeoutLayer::with_status_code(
+                    StatusCode::REQUEST_TIMEOUT,
+                    Duration::from_secs(REQUEST_TIMEOUT_S),
+                ))
+                .layer(middleware::from_fn_with_state(Arc::clone(&node), door::admit))
+                .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
+        )
         .with_state(node)
 }
 

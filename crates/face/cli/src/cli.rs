@@ -22,7 +22,8 @@ use crate::{
 /// Governs AI agents: names them, decides what they may do, and records it so that anyone can check.
 #[derive(Debug, Parser)]
 #[command(name = "steward", version, propagate_version = true, max_term_width = 120)]
-#[command(after_help = "Exit codes: 0 done; 1 refused, or not true; 2 wrong use; 3 the node cannot be reached.")]
+#[command(after_help = "Exit codes: 0 done; 1 refused, or not true; 2 wrong use; 3 the node cannot be reached.\n\
+                  STEWARD_KEY: a key to use instead of the one that `steward login` keeps: an agent's, or a script's.")]
 pub struct Cli {
     /// What holds for every command.
     #[command(flatten)]

@@ -1,8 +1,8 @@
 //! What every verb is given: where the node is, who is asking, and where to answer.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{env::VarError, path::PathBuf, sync::Arc};
 
-use steward_caller::Caller;
+use steward_caller::{Caller, Secret};
 use steward_clock::{Clock, Timestamp};
 
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     memory::{Memory, NodeMemory},
     show::Show,
 };
+
+/// The environment variable with the key to use instead of the remembered one: an agent's, or that of a script.
+const KEY_VARIABLE: &str = "STEWARD_KEY";
 
 /// What every verb is given.
 pub(crate) struct Session {
@@ -109,21 +112,24 @@ impl Session {
         Ok(Caller::new(&self.whereabouts()?.address, None)?)
     }
 
-    /// A caller with one's own key, if there is one.
+    /// A caller with a key, if there is one: that of the environment, else one's own as it is remembered.
     pub(crate) fn anyone(&self) -> Result<Caller, Failure> {
         let whereabouts = self.whereabouts()?;
-        let credential = self.memory()?.node(&whereabouts.identity).credential()?;
-        Ok(Caller::new(&whereabouts.address, credential.map(|c| c.secret))?)
+        let key = match key_of_environment()? {
+            Some(key) => Some(key),
+            None => self.memory()?.node(&whereabouts.identity).credential()?.map(|c| c.secret),
+        };
+        Ok(Caller::new(&whereabouts.address, key)?)
     }
 
-    /// A caller with one's own key.
+    /// A caller with a key.
     pub(crate) fn caller(&self) -> Result<Caller, Failure> {
         let caller = self.anyone()?;
         if caller.has_key() {
             return Ok(caller);
         }
         Err(Failure::refused(format!("you are not logged in to the node at {}", caller.address()))
-            .hint(format!("run `{}`", self.command("login"))))
+            .hint(format!("run `{}`, or give a key in {KEY_VARIABLE}", self.command("login"))))
     }
 
     /// What is remembered of the node's ledger; begun before the node is asked for a head.
@@ -152,4 +158,20 @@ impl Session {
             Err(failure) => self.show.failure(&failure),
         }
     }
+}
+
+/// The key in the environment; nothing if there is none, or an empty one.
+fn key_of_environment() -> Result<Option<Secret>, Failure> {
+    match std::env::var(KEY_VARIABLE) {
+        Ok(key) => Ok(Some(Secret::new(&key)).filter(|key| !key.expose().is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => {
+            Err(Failure::misused(format!("{KEY_VARIABLE} holds no key; one is `stw_` and letters and digits")))
+        }
+    }
+}
+
+/// Whether the environment holds a key.
+pub(crate) fn has_key_of_environment() -> bool {
+    std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty())
 }

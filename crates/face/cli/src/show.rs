@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal as _, Write},
 };
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, TableComponent, presets::NOTHING};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, TableComponent, presets::NOTHING};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
@@ -79,7 +79,7 @@ impl Show {
     /// Tells something beside the answer, on stderr.
     pub(crate) fn aside(&mut self, text: &str) {
         // What cannot be told cannot be helped.
-        let _ = writeln!(io::stderr(), "{}", shown_lines(text));
+        let _ = writeln!(io::stderr(), "{}", self.asides.wrapped(&shown_lines(text), 0, 0));
     }
 
     /// Tells why something was not done, and gives the end that it means.
@@ -97,10 +97,11 @@ impl Show {
 fn failure_text(failure: &Failure, looks: Looks) -> String {
     let mut text = String::new();
     if !failure.message.is_empty() {
-        let _ = writeln!(text, "{} {}", looks.ink(Ink::Bad, "error:"), shown_lines(&failure.message));
+        let _ =
+            writeln!(text, "{} {}", looks.ink(Ink::Bad, "error:"), looks.wrapped(&shown_lines(&failure.message), 7, 2));
     }
     for detail in &failure.details {
-        let _ = writeln!(text, "  {}", shown_lines(detail));
+        let _ = writeln!(text, "  {}", looks.wrapped(&shown_lines(detail), 2, 4));
     }
     if let Some(hint) = &failure.hint {
         let _ = writeln!(text, "  {} {}", looks.ink(Ink::Bold, "try:"), shown_lines(hint));
@@ -120,6 +121,50 @@ pub(crate) enum Ink {
 }
 
 impl Looks {
+    /// Columns of the terminal; none where nothing is to be fitted into it.
+    fn columns(self) -> Option<usize> {
+        let width = self.is_terminal.then(|| self.width.or_else(|| comfy_table::Table::new().width())).flatten();
+        width.filter(|width| *width >= MIN_WIDTH).map(usize::from)
+    }
+
+    /// `text`, which begins at the column `from`, in lines that fit the terminal, broken between words, and indented but for the
+    /// first. What has no spaces stays whole, so that it can be copied.
+    pub(crate) fn wrapped(self, text: &str, from: usize, indent: usize) -> String {
+        let Some(columns) = self.columns() else { return text.to_owned() };
+        let mut out = String::new();
+        let mut used = from;
+        for (n, word) in text.split(' ').enumerate() {
+            let long = word.chars().count();
+            if n > 0 && used + 1 + long > columns {
+                let _ = write!(out, "\n{:indent$}", "");
+                used = indent;
+            } else if n > 0 {
+                out.push(' ');
+                used += 1;
+            }
+            out.push_str(word);
+            used += long;
+        }
+        out
+    }
+
+    /// A time in a table: to the second on a terminal, where it is in the way of what happened; always in UTC.
+    pub(crate) fn time(self, time: &str) -> Word {
+        match time.split_once('.') {
+            Some((seconds, _)) if self.is_terminal => Word::from(seconds.replace('T', " ")),
+            _ => Word::from(time),
+        }
+    }
+
+    /// A name in a table: its first label on a terminal. `show` has the whole.
+    pub(crate) fn name(self, name: &str) -> Word {
+        let bare = name.rsplit(' ').next().unwrap_or(name);
+        match bare.split(['.', '@']).next() {
+            Some(label) if self.is_terminal && bare.contains(['.', '@']) => Word::from(label),
+            _ => Word::from(name),
+        }
+    }
+
     /// `text` in a colour, where there are colours. The text is to be safe already.
     pub(crate) fn ink(self, ink: Ink, text: &str) -> String {
         let code = match ink {
@@ -194,11 +239,16 @@ pub(crate) fn table<const N: usize>(
         Ink::Bad => Cell::new(text).fg(Color::DarkRed),
     };
     table.set_header(header.map(|name| cell(Word::new(name, Ink::Bold))));
+    let mut has_ids = [false; N];
     for row in rows {
+        has_ids.iter_mut().zip(&row).for_each(|(has, Word(text, _))| *has |= is_id(text));
         table.add_row(row.map(cell));
     }
-    for column in table.column_iter_mut() {
+    for (column, has_ids) in table.column_iter_mut().zip(has_ids) {
         column.set_padding((0, 2));
+        if has_ids {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     let mut out = String::new();
     for line in table.lines() {
@@ -206,6 +256,11 @@ pub(crate) fn table<const N: usize>(
         out.push('\n');
     }
     out
+}
+
+/// Whether it is an id, which is there to be copied and therefore never broken.
+fn is_id(text: &str) -> bool {
+    ["act_", "key_", "trc_"].iter().any(|prefix| text.starts_with(prefix)) && !text.contains(' ')
 }
 
 /// Names and what they are, one beneath the other. A value that is empty is left out.
@@ -219,7 +274,7 @@ pub(crate) fn facts_of(looks: Looks, facts: &[(String, Word)]) -> String {
     let widest = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     facts.iter().fold(String::new(), |mut out, (name, Word(text, ink))| {
         let name = looks.ink(Ink::Dim, &format!("{name:widest$}"));
-        let _ = writeln!(out, "{name}  {}", looks.ink(*ink, text));
+        let _ = writeln!(out, "{name}  {}", looks.ink(*ink, &looks.wrapped(text, widest + 2, widest + 2)));
         out
     })
 }
@@ -321,6 +376,37 @@ mod tests {
             let text = table(Looks { width: Some(width), ..TERMINAL }, ["id", "decision", "why"], rows());
             assert_eq!(text.lines().count(), 4, "{text}");
         }
+    }
+
+    #[test]
+    fn ids_are_never_broken_and_names_and_times_are_short() {
+        let id = "act_01KAHW5V8NQ4Z0M7C2R9T3XBYD";
+        let row = [TERMINAL.time("2026-11-20T20:14:27.123Z"), id.into(), TERMINAL.name("agent scribe.acme.internal")];
+        let text = table(Looks { colour: false, width: Some(60), ..TERMINAL }, ["time", "action", "actor"], [row]);
+        expect![[r#"
+            time         action                           actor
+            ──────────────────────────────────────────────────────
+            2026-11-20   act_01KAHW5V8NQ4Z0M7C2R9T3XBYD   scribe
+            20:14:27
+        "#]]
+        .assert_eq(&text);
+        let plain = Looks::default();
+        let words = [plain.time("2026-11-20T20:14:27.123Z"), plain.name("agent scribe.acme.internal")].map(|w| w.0);
+        assert_eq!(words, ["2026-11-20T20:14:27.123Z", "agent scribe.acme.internal"]);
+        assert_eq!(TERMINAL.name("olivia@acme.internal").0, "olivia");
+    }
+
+    #[test]
+    fn long_lines_are_broken_between_words_and_indented() {
+        let looks = Looks { colour: false, width: Some(40), ..TERMINAL };
+        let text = "a text that is long enough to be broken, and act_01KAHW5V8NQ4Z0M7C2R9T3XBYDact_01KAHW5V8NQ4";
+        expect![[r#"
+            why  a text that is long enough to be
+                 broken, and
+                 act_01KAHW5V8NQ4Z0M7C2R9T3XBYDact_01KAHW5V8NQ4
+        "#]]
+        .assert_eq(&facts(looks, [("why", text.into())]));
+        assert_eq!(Looks::default().wrapped(text, 5, 5), text);
     }
 
     #[test]

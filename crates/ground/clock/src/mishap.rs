@@ -9,7 +9,7 @@
 //! Without the feature `mishaps`, which no shipped build has, [`at`] is empty. With it, the environment decides:
 //! `STEWARD_MISHAP=commit.before_sync:3` kills the process (SIGKILL) the third time that the point is reached;
 //! `STEWARD_MISHAP=commit.before_sync:3:full` and `…:broken` return "no space left on device" and "input/output error"
-//! from that time on. Several are separated by commas.
+//! from that time on, `…:full:2` twice and then no more. Several are separated by commas.
 
 use std::io;
 
@@ -40,7 +40,8 @@ mod armed {
 
     enum Kind {
         Die,
-        Fail(i32),
+        /// With this error, so often.
+        Fail(i32, u64),
     }
 
     struct Plan {
@@ -58,12 +59,17 @@ mod armed {
                 .map(|plan| {
                     let mut parts = plan.split(':');
                     let point = parts.next().expect("split yields one part").to_owned();
-                    let nth =
-                        parts.next().and_then(|n| n.parse().ok()).expect("STEWARD_MISHAP is POINT:NTH[:full|broken]");
-                    let kind = match parts.next() {
+                    let nth = parts
+                        .next()
+                        .and_then(|n| n.parse().ok())
+                        .expect("STEWARD_MISHAP is POINT:NTH[:full|broken[:TIMES]]");
+                    let kind = parts.next();
+                    let times =
+                        parts.next().map_or(u64::MAX, |n| n.parse().expect("STEWARD_MISHAP: TIMES is a number"));
+                    let kind = match kind {
                         None => Kind::Die,
-                        Some("full") => Kind::Fail(28),
-                        Some("broken") => Kind::Fail(5),
+                        Some("full") => Kind::Fail(28, times),
+                        Some("broken") => Kind::Fail(5, times),
                         Some(other) => panic!("STEWARD_MISHAP: `{other}` is neither `full` nor `broken`"),
                     };
                     Plan { point, nth, kind, reached: AtomicU64::new(0) }
@@ -82,7 +88,9 @@ mod armed {
                         std::thread::park();
                     }
                 }
-                Kind::Fail(errno) if reached >= plan.nth => return Err(io::Error::from_raw_os_error(errno)),
+                Kind::Fail(errno, times) if reached >= plan.nth && reached - plan.nth < times => {
+                    return Err(io::Error::from_raw_os_error(errno));
+                }
                 _ => {}
             }
         }

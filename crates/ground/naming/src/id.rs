@@ -18,6 +18,11 @@ pub struct IdError {
 /// Crockford's base 32, which ULIDs use.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+/// Whether a byte is one of [`ALPHABET`].
+const fn is_digit(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'A'..=b'Z') && !matches!(byte, b'I' | b'L' | b'O' | b'U')
+}
+
 /// The 26 characters of a ULID: 48 bits of milliseconds, 80 of chance; it sorts by time.
 fn ulid(now: Timestamp, dice: &dyn Dice) -> String {
     let mut random = [0; 10];
@@ -53,7 +58,7 @@ macro_rules! typed_id {
             fn from_str(text: &str) -> Result<Self, IdError> {
                 let digits = text.strip_prefix($prefix).unwrap_or_default().as_bytes();
                 // 26 digits of 5 bits hold 130; a ULID has 128, so that the first is at most 7.
-                if digits.len() == 26 && digits[0] <= b'7' && digits.iter().all(|d| ALPHABET.contains(d)) {
+                if digits.len() == 26 && digits[0] <= b'7' && digits.iter().all(|d| is_digit(*d)) {
                     Ok(Self(text.to_owned()))
                 } else {
                     Err(IdError { text: visible(text), prefix: $prefix })
@@ -109,7 +114,7 @@ typed_id!(
 mod tests {
     use steward_clock::{Dice, Timestamp};
 
-    use super::{ActionId, KeyId};
+    use super::{ALPHABET, ActionId, KeyId, is_digit};
 
     struct Fixed(u8);
 
@@ -127,6 +132,11 @@ mod tests {
         let id = ActionId::new(Timestamp::from_unix_ms(1_469_918_176_385), &Fixed(255));
         assert_eq!(id.as_str(), "act_01ARYZ6S41ZZZZZZZZZZZZZZZZ");
         assert_eq!(id.as_str().parse(), Ok(id));
+    }
+
+    #[test]
+    fn the_digits_are_those_of_the_alphabet() {
+        (0..=u8::MAX).for_each(|byte| assert_eq!(is_digit(byte), ALPHABET.contains(&byte), "{byte}"));
     }
 
     #[test]

@@ -18,7 +18,9 @@
 mod id;
 mod name;
 mod text;
+mod version;
 
 pub use id::{ActionId, IdError, KeyId, TraceId};
 pub use name::{Label, Name, Namespace};
 pub use text::{NameError, normalise, visible};
+pub use version::is_semantic_version;

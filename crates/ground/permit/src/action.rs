@@ -3,9 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use steward_naming::{NameError, Namespace, normalise, visible};
-use steward_seal::{Digest, json};
+use steward_seal::Digest;
 
 use crate::actor::words;
 
@@ -176,13 +175,26 @@ impl Action {
     /// The digest of the exact action, which permits, approvals and records are bound to: SHA-256 over the canonical JSON
     /// (RFC 8785) of `{namespace, action, resource: {kind, id}, arguments}`.
     pub fn digest(&self) -> Digest {
-        let value = json!({
-            "namespace": self.namespace,
-            "action": self.name,
-            "resource": {"kind": self.resource.kind, "id": self.resource.id},
-            "arguments": self.arguments,
-        });
-        Digest::of(&json::canonical(&value).expect("strings have a canonical form"))
+        // In the order of RFC 8785. serde_json writes strings as it asks, and there is nothing else: a test holds it against that.
+        #[derive(Serialize)]
+        struct Document<'a> {
+            action: &'a str,
+            arguments: Option<&'a Digest>,
+            namespace: &'a str,
+            resource: DoneTo<'a>,
+        }
+        #[derive(Serialize)]
+        struct DoneTo<'a> {
+            id: &'a str,
+            kind: &'a str,
+        }
+        let document = Document {
+            action: self.name.as_str(),
+            arguments: self.arguments.as_ref(),
+            namespace: self.namespace.as_str(),
+            resource: DoneTo { id: &self.resource.id, kind: self.resource.kind.as_str() },
+        };
+        Digest::of(&serde_json::to_vec(&document).expect("strings are JSON"))
     }
 }
 
@@ -195,6 +207,9 @@ impl fmt::Display for Action {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use steward_seal::{Digest, json::canonical};
+
     use super::{Action, ActionName, Resource, ResourceKind};
 
     #[test]
@@ -236,6 +251,25 @@ mod tests {
         assert_eq!(write.digest(), action("FS.write", "/reports/a.md").digest());
         assert_ne!(write.digest(), action("fs.write", "/reports/A.md").digest());
         assert_ne!(write.digest(), write.clone().with_arguments(steward_seal::Digest::of(b"")).digest());
+    }
+
+    #[test]
+    fn the_digest_is_over_canonical_json() {
+        for id in ["/reports/a.md", "\"\\/", "ä\u{20ac}\u{1f980}\u{fffd}", "</script>\u{2028}", " ", "{\"a\":1}"] {
+            let resource = Resource::new(ResourceKind::Host, id).expect("valid");
+            let home = "acme.internal".parse().expect("valid");
+            let bare = Action::new(home, ActionName::parse("http.get").expect("valid"), resource);
+            for action in [bare.clone(), bare.with_arguments(Digest::of(b"x"))] {
+                let value = json!({
+                    "namespace": action.namespace(),
+                    "action": action.name(),
+                    "resource": {"kind": action.resource().kind(), "id": action.resource().id()},
+                    "arguments": action.arguments(),
+                });
+                let canonical = canonical(&value).expect("strings have a canonical form");
+                assert_eq!(action.digest(), Digest::of(&canonical), "{id:?}");
+            }
+        }
     }
 
     #[test]

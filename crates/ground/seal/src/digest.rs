@@ -3,13 +3,12 @@
 use std::{fmt, str::FromStr};
 
 use hmac::{Hmac, Mac};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 /// A SHA-256 digest, written `sha256:` and 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
 /// The text is not a digest as this house writes them.
@@ -32,11 +31,48 @@ impl Digest {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    fn written(&self) -> [u8; PREFIX.len() + 64] {
+        let mut text = [0; PREFIX.len() + 64];
+        let (prefix, digits) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        hex::encode_to_slice(self.0, digits).expect("32 bytes are 64 digits");
+        text
+    }
+}
+
+/// What stands before the digits.
+const PREFIX: &str = "sha256:";
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(&self.written()).expect("letters, digits and a colon"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl de::Visitor<'_> for Text {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", hex::encode(self.0))
+        f.write_str(std::str::from_utf8(&self.written()).expect("letters, digits and a colon"))
     }
 }
 
@@ -50,7 +86,7 @@ impl FromStr for Digest {
     type Err = MalformedDigest;
 
     fn from_str(text: &str) -> Result<Self, MalformedDigest> {
-        let digits = text.strip_prefix("sha256:").ok_or(MalformedDigest)?;
+        let digits = text.strip_prefix(PREFIX).ok_or(MalformedDigest)?;
         if digits.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(MalformedDigest);
         }

@@ -111,7 +111,7 @@ pub struct SearchQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ExportQuery {
-    /// A view of the ledger (`agent_actions`, `agent_metrics`, `violations`, …); all entries if not said.
+    /// A view of the ledger, `agent_actions` or `violations`; all entries if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub view: Option<String>,
     /// `jsonl` or `csv`.

@@ -20,5 +20,5 @@ mod node;
 mod verbs;
 
 pub use chance::{HandClock, SeededDice};
-pub use node::{Builder, NAMESPACE, TestNode};
+pub use node::{Builder, HeldWriter, NAMESPACE, TestNode};
 pub use verbs::Known;

@@ -29,7 +29,7 @@ pub struct Builder {
     namespace: String,
     max_store_bytes: Option<u64>,
     seed: u64,
-    edits: Vec<Box<dyn FnOnce(&mut Sources)>>,
+    sources: Sources,
 }
 
 impl Builder {
@@ -56,8 +56,8 @@ impl Builder {
 
     /// Its policy is the one that ships, with these edits: files are written before it starts.
     #[must_use]
-    pub fn with(mut self, edit: impl FnOnce(&mut Sources) + 'static) -> Self {
-        self.edits.push(Box::new(edit));
+    pub fn with(mut self, edit: impl FnOnce(&mut Sources)) -> Self {
+        edit(&mut self.sources);
         self
     }
 
@@ -68,10 +68,8 @@ impl Builder {
     pub async fn start(self) -> TestNode {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = Home::new(folder.path().join("home"));
-        let mut sources = Sources::shipped();
-        self.edits.into_iter().for_each(|edit| edit(&mut sources));
         home.prepare().expect("a home can be made");
-        write_policies(&home.policies(), &sources);
+        write_policies(&home.policies(), &self.sources);
         let settings = Settings {
             home,
             namespace: self.namespace.parse().expect("a namespace"),
@@ -135,7 +133,7 @@ impl TestNode {
 
     /// A node that is to be something special.
     pub fn builder() -> Builder {
-        Builder { namespace: NAMESPACE.to_owned(), max_store_bytes: None, seed: 1, edits: Vec::new() }
+        Builder { namespace: NAMESPACE.to_owned(), max_store_bytes: None, seed: 1, sources: Sources::shipped() }
     }
 
     /// What the node was opened with, and what it settled then.
@@ -268,6 +266,17 @@ impl TestNode {
         head::open(note.as_bytes(), &self.head_key, self.head_key.name()).expect("the node signed it")
     }
 
+    /// Keeps the store from writing until what this returns is dropped: verbs that are begun meanwhile all load what is there now.
+    /// It waits for at most ten seconds, so drop it soon.
+    ///
+    /// # Panics
+    /// The store cannot be opened.
+    pub fn hold_writer(&self) -> HeldWriter {
+        let connection = rusqlite::Connection::open(self.home().store()).expect("there is a store");
+        connection.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes now");
+        HeldWriter(connection)
+    }
+
     /// The test damages the store or leaves something behind on purpose: nothing is asserted when it is dropped.
     pub fn expect_damage(&mut self) {
         self.is_damaged = true;
@@ -288,6 +297,15 @@ impl TestNode {
         assert_eq!(unsettled, (0, 0), "effects are on their way, and of some nobody knows what became of them");
         let staged = context.folders.staged().expect("the agents' folders can be read");
         assert!(staged.is_empty(), "something is still staged: {staged:?}");
+    }
+}
+
+/// Holds the lock that the store's writer needs.
+pub struct HeldWriter(rusqlite::Connection);
+
+impl Drop for HeldWriter {
+    fn drop(&mut self) {
+        self.0.execute_batch("ROLLBACK").expect("the lock is held");
     }
 }
 

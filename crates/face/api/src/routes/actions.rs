@@ -1,6 +1,6 @@
 //! Actions.
 
-use axum::{Json, extract::Path};
+use axum::Json;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use steward_app_actions::{self as verbs, Asked as AskedAction, EffectRow, Explained, rows::Filter};
@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 
 use crate::{
     answer::Refused,
-    door::{Asked, Body, Visit},
+    door::{Asked, Body, Part, Visit},
 };
 
 /// Actions in one answer if nobody says how many.
@@ -92,7 +92,7 @@ fn action(found: &Explained) -> ActionRecord {
 #[utoipa::path(post, path = "/v1/agents/{name}/actions", tag = "actions", params(("name" = String, Path)), request_body = Act, responses((status = 200, body = ActionResult), (status = 400, body = Problem), (status = 403, description = "refused; the refusal is on record", body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn act(
     visit: Visit,
-    Path(name): Path<String>,
+    Part(name): Part<String>,
     Body(asked): Body<Act>,
 ) -> Result<Json<ActionResult>, Refused> {
     let content = asked.content.as_deref().map(|text| STANDARD.decode(text)).transpose();
@@ -212,7 +212,7 @@ fn parse(id: &str) -> Result<ActionId, Error> {
 
 /// One action.
 #[utoipa::path(get, path = "/v1/actions/{id}", tag = "actions", params(("id" = String, Path)), responses((status = 200, body = ActionRecord), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Json<ActionRecord>, Refused> {
+pub(crate) async fn show(visit: Visit, Part(id): Part<String>) -> Result<Json<ActionRecord>, Refused> {
     let found = visit
         .read(|context, caller| {
             let id = id.clone();
@@ -224,7 +224,7 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Json<Ac
 
 /// Why an action was allowed or refused, with the proof that it is in the ledger. That it was read is on record.
 #[utoipa::path(get, path = "/v1/actions/{id}/explanation", tag = "actions", params(("id" = String, Path)), responses((status = 200, body = Explanation), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub(crate) async fn explain(visit: Visit, Path(id): Path<String>) -> Result<Json<Explanation>, Refused> {
+pub(crate) async fn explain(visit: Visit, Part(id): Part<String>) -> Result<Json<Explanation>, Refused> {
     let (found, proof) = visit
         .read(|context, caller| {
             let id = id.clone();

@@ -1,12 +1,12 @@
 //! Agents.
 
-use axum::{Json, extract::Path, http::StatusCode};
+use axum::{Json, http::StatusCode};
 use steward_app_agents::{self as verbs, AgentRow, Manifest};
 use steward_wire::{AddAgent, AgentList, AgentRecord, Problem};
 
 use crate::{
     answer::Refused,
-    door::{Body, Visit},
+    door::{Body, Part, Visit},
 };
 
 fn agent(row: AgentRow) -> AgentRecord {
@@ -54,7 +54,7 @@ pub(crate) async fn add(visit: Visit, Body(asked): Body<AddAgent>) -> Result<(St
 
 /// One agent.
 #[utoipa::path(get, path = "/v1/agents/{name}", tag = "agents", params(("name" = String, Path)), responses((status = 200, body = AgentRecord), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub(crate) async fn show(visit: Visit, Path(name): Path<String>) -> Result<Json<AgentRecord>, Refused> {
+pub(crate) async fn show(visit: Visit, Part(name): Part<String>) -> Result<Json<AgentRecord>, Refused> {
     let row = visit
         .read(|context, caller| {
             let name = name.clone();

@@ -3,23 +3,19 @@
 use axum::{
     Json,
     body::{Body as Stream, Bytes},
-    extract::Path,
     http::header,
     response::{IntoResponse, Response},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Deserialize;
 use steward_app_entries::{self as verbs, Filter, Format};
 use steward_app_node::Error;
 use steward_store::EntryRow;
-use steward_wire::{Consistency, EntryList, EntryRecord, ExportQuery, InclusionProof, Problem, SearchQuery};
+use steward_wire::{EntryList, EntryRecord, ExportQuery, InclusionProof, Problem, SearchQuery};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use utoipa::IntoParams;
 
 use crate::{
     answer::Refused,
-    door::{Asked, Visit},
+    door::{Asked, Part, Visit},
 };
 
 /// Entries in one answer if nobody says how many.
@@ -84,7 +80,7 @@ pub(crate) async fn search(visit: Visit, Asked(asked): Asked<SearchQuery>) -> Re
 
 /// One entry. That it was read is on record.
 #[utoipa::path(get, path = "/v1/ledger/entries/{seq}", tag = "ledger", params(("seq" = u64, Path)), responses((status = 200, body = EntryRecord), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub(crate) async fn show(visit: Visit, Path(seq): Path<String>) -> Result<Json<EntryRecord>, Refused> {
+pub(crate) async fn show(visit: Visit, Part(seq): Part<String>) -> Result<Json<EntryRecord>, Refused> {
     let seq = number(&visit, &seq)?;
     let entry = visit.read(|context, caller| async move { verbs::entry(&context, &caller, seq).await }).await?;
     Ok(Json(record(entry).map_err(|e| visit.refused(e))?))
@@ -96,7 +92,7 @@ fn number(visit: &Visit, text: &str) -> Result<u64, Refused> {
 
 /// One entry with body, salt and the proof that it is in the ledger: all that a stranger needs. That it was read is on record.
 #[utoipa::path(get, path = "/v1/ledger/entries/{seq}/proof", tag = "ledger", params(("seq" = u64, Path)), responses((status = 200, body = InclusionProof), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub(crate) async fn proof(visit: Visit, Path(seq): Path<String>) -> Result<Json<InclusionProof>, Refused> {
+pub(crate) async fn proof(visit: Visit, Part(seq): Part<String>) -> Result<Json<InclusionProof>, Refused> {
     let seq = number(&visit, &seq)?;
     let proof = visit.read(|context, caller| async move { verbs::proof(&context, &caller, seq).await }).await?;
     let written = |bytes| text(bytes).map_err(|e| visit.refused(e));

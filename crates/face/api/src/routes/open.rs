@@ -4,19 +4,23 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
 use steward_app_entries as ledger;
 use steward_app_node::{Context, Error};
 use steward_ledger::{TileId, encode_bundle, parse_entries_path};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Deserialize;
 use steward_wire::{Consistency, LedgerHead, Problem, VerifierKey};
 use utoipa::IntoParams;
 
-use crate::{answer::Refused, door::Asked, node::Node};
+use crate::{
+    answer::Refused,
+    door::{Asked, Part},
+    node::Node,
+};
 
 /// Runs something that reads a little of the store.
 fn read<T>(node: &Node, verb: impl FnOnce(&Context) -> Result<T, Error>) -> Result<T, Refused> {
@@ -72,7 +76,7 @@ pub(crate) async fn checkpoint(State(node): State<Arc<Node>>) -> Result<Response
 /// A tile of hashes, or a bundle of leaves (c2sp.org/tlog-tiles): `<L>/<N>[.p/<W>]`, `entries/<N>[.p/<W>]`. Leaves show time, kind
 /// and a keyed digest, never a body.
 #[utoipa::path(get, path = "/ledger/tile/{path}", tag = "ledger", params(("path" = String, Path, description = "`0/x001/234`, `1/000.p/7`, `entries/000.p/12`")), responses((status = 200, description = "32-byte hashes, or leaves with their lengths before them", content_type = "application/octet-stream"), (status = 404, description = "the tree does not reach that far")), security(()))]
-pub(crate) async fn tile(State(node): State<Arc<Node>>, Path(path): Path<String>) -> Result<Response, Refused> {
+pub(crate) async fn tile(State(node): State<Arc<Node>>, Part(path): Part<String>) -> Result<Response, Refused> {
     let refused = |error| Refused::new(error, None);
     let (bytes, is_full) = if path.starts_with("entries/") {
         let (index, width) = parse_entries_path(&path).map_err(|e| refused(Error::invalid(e)))?;

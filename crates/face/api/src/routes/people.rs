@@ -1,6 +1,6 @@
 //! People and keys.
 
-use axum::{Json, extract::Path, http::StatusCode};
+use axum::{Json, http::StatusCode};
 use steward_app_node::{Caller, Context, Error, Problem};
 use steward_app_people::{self as verbs, Created, DEFAULT_LIFETIME_S, Holder, KeyRow, NewKey, PersonRow};
 use steward_naming::{KeyId, Label, Name};
@@ -11,7 +11,7 @@ use steward_wire::{
 
 use crate::{
     answer::Refused,
-    door::{Body, Visit},
+    door::{Body, Part, Visit},
 };
 
 fn person(row: PersonRow) -> PersonRecord {
@@ -98,7 +98,7 @@ pub(crate) async fn add(
 
 /// Disables a person: none of their keys is good for anything any more.
 #[utoipa::path(post, path = "/v1/people/{name}/disable", tag = "people", params(("name" = String, Path)), responses((status = 200, body = PersonRecord), (status = 403, body = Refusal), (status = 404, body = Refusal)))]
-pub(crate) async fn disable(visit: Visit, Path(name): Path<String>) -> Result<Json<PersonRecord>, Refused> {
+pub(crate) async fn disable(visit: Visit, Part(name): Part<String>) -> Result<Json<PersonRecord>, Refused> {
     let row = visit
         .change(|context, caller| {
             let name = name.clone();
@@ -167,7 +167,7 @@ pub(crate) async fn create_key(
 
 /// Revokes a key.
 #[utoipa::path(post, path = "/v1/keys/{id}/revoke", tag = "people", params(("id" = String, Path)), responses((status = 200, body = KeyRecord), (status = 403, body = Refusal), (status = 404, body = Refusal)))]
-pub(crate) async fn revoke_key(visit: Visit, Path(id): Path<String>) -> Result<Json<KeyRecord>, Refused> {
+pub(crate) async fn revoke_key(visit: Visit, Part(id): Part<String>) -> Result<Json<KeyRecord>, Refused> {
     let row = visit
         .change(|context, caller| {
             let id = id.clone();

@@ -3,9 +3,13 @@
 use axum::Json;
 use steward_app_node::{Context, Error};
 use steward_permit::ResourceKind;
+use steward_policy::Mistake;
 use steward_wire::{Check, Doctor, NodeStatus, Problem};
 
 use crate::{answer::Refused, door::Visit, node::Node};
+
+/// Characters of a digest that tell two versions apart where a person looks: the algorithm and eight digits.
+const SHORT_DIGEST: usize = 15;
 
 /// Below this the disk counts as nearly full, in bytes.
 const LOW_DISK_BYTES: u64 = 1 << 30;
@@ -46,7 +50,7 @@ pub(crate) async fn status(visit: Visit) -> Result<Json<NodeStatus>, Refused> {
                     now: context.now().to_string(),
                     entries,
                     policy_version: context.policy().engine.version().to_string(),
-                    policy_mistakes: node.mistakes().iter().map(ToString::to_string).collect(),
+                    policy_mistakes: node.mistakes().iter().map(on_one_line).collect(),
                     people,
                     agents,
                     effects_open: open,
@@ -59,6 +63,15 @@ pub(crate) async fn status(visit: Visit) -> Result<Json<NodeStatus>, Refused> {
         })
         .await?;
     Ok(Json(status))
+}
+
+/// A mistake, with its help beside it.
+fn on_one_line(mistake: &Mistake) -> String {
+    mistake.to_string().replace("\n  help: ", "; ")
+}
+
+fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 fn check(name: &str, outcome: Result<String, (bool, String, String)>) -> Check {
@@ -109,12 +122,8 @@ fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
                 "{found}; nothing outside was asked: `steward ledger verify --state` compares kept heads too"
             )),
             Some(first) => {
-                let found = format!(
-                    "{found}: {} findings, the first at {}: {}",
-                    report.finding_count(),
-                    first.place,
-                    first.message
-                );
+                let findings = counted(report.findings().len(), "finding");
+                let found = format!("{found}: {findings}, the first at {}: {}", first.place, first.message);
                 Err((
                     true,
                     found,
@@ -128,14 +137,14 @@ fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
     let policy = check(
         "the policy files are in force",
         match mistakes.first() {
-            None => Ok(format!(
-                "version {}, {} policies",
-                context.policy().engine.version(),
-                context.policy().engine.listed().len()
-            )),
+            None => {
+                let engine = &context.policy().engine;
+                let short: String = engine.version().to_string().chars().take(SHORT_DIGEST).collect();
+                Ok(format!("{} policies, version {short}…", engine.listed().len()))
+            }
             Some(first) => {
                 let mend = "run `steward policy check`; the policy that was in force before still is".to_owned();
-                Err((true, format!("{} mistakes, the first: {first}", mistakes.len()), mend))
+                Err((true, format!("{}, the first: {}", counted(mistakes.len(), "mistake"), on_one_line(first)), mend))
             }
         },
     );
@@ -156,9 +165,9 @@ fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
     let disk = check(
         "there is room on the disk",
         if free >= LOW_DISK_BYTES {
-            Ok(format!("{free} bytes are free"))
+            Ok(format!("{} MiB are free", free >> 20))
         } else {
-            Err((false, format!("only {free} bytes are free"), "make room before the store is full".to_owned()))
+            Err((false, format!("only {} MiB are free", free >> 20), "make room before the store is full".to_owned()))
         },
     );
     Ok(Doctor { checks: vec![store, ledger, policy, effects, disk] })

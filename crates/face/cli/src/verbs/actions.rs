@@ -214,7 +214,8 @@ fn policies(policies: &[MatchedPolicy]) -> impl Iterator<Item = (String, Word)> 
 /// The sentences, then a block that can be looked things up in.
 fn explanation_view(why: &Explanation, prove: &str, looks: Looks) -> String {
     let action = &why.action;
-    let mut out: String = why.sentences.iter().map(|sentence| format!("{}\n", shown(sentence))).collect();
+    let mut out: String =
+        why.sentences.iter().map(|sentence| format!("{}\n", looks.wrapped(&shown(sentence), 0, 0))).collect();
     out.push('\n');
     let tier = action.tier.as_ref().map(|tier| format!(", {tier}")).unwrap_or_default();
     let via = action.via.as_ref().map(|via| format!(", by the key of {via}")).unwrap_or_default();
@@ -239,6 +240,18 @@ fn explanation_view(why: &Explanation, prove: &str, looks: Looks) -> String {
 }
 
 fn list_view(list: &ActionList, looks: Looks) -> String {
+    if looks.is_terminal {
+        // What became of it, in one word: there is little room.
+        let rows = list.actions.iter().map(|a| {
+            let outcome = match &a.decision.code {
+                Some(code) => Word::new(code, Ink::Bad),
+                None if a.effect.is_some() => effect(a),
+                None => decision(a),
+            };
+            [looks.time(&a.time), (&a.id).into(), looks.name(&a.actor), what(a).into(), outcome]
+        });
+        return table(looks, ["time", "action", "actor", "what", "outcome"], rows);
+    }
     let rows = list
         .actions
         .iter()

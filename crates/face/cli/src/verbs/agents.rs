@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::Value;
+use steward_naming::{Label, Name, is_semantic_version, visible};
 use steward_seal::json::{self, Limits};
 use steward_wire::{AddAgent, AgentList, AgentRecord};
 
@@ -73,8 +74,8 @@ fn parse(bytes: &[u8], is_json: bool) -> Result<AddAgent, Vec<String>> {
     for (name, form, is_needed) in FIELDS {
         match fields.get(*name) {
             None if *is_needed => problems.push(format!(" `{name}` is missing; it is {}", form.what())),
-            Some(value) if !form.fits(value) => problems.push(format!(" `{name}` is not {}", form.what())),
-            _ => {}
+            None => {}
+            Some(value) => problems.extend(form.mistake(value).map(|mistake| format!(" `{name}`: {mistake}"))),
         }
     }
     for name in fields.keys().filter(|name| !FIELDS.iter().any(|(known, ..)| known == name)) {
@@ -88,8 +89,8 @@ fn parse(bytes: &[u8], is_json: bool) -> Result<AddAgent, Vec<String>> {
 
 /// The fields of [`AddAgent`]; a test keeps them equal.
 const FIELDS: &[(&str, Form, bool)] = &[
-    ("name", Form::Text, true),
-    ("version", Form::Text, true),
+    ("name", Form::Name, true),
+    ("version", Form::Version, true),
     ("tier", Form::Tier, true),
     ("description", Form::Text, false),
     ("capabilities", Form::Texts, false),
@@ -99,6 +100,8 @@ const FIELDS: &[(&str, Form, bool)] = &[
 enum Form {
     Text,
     Texts,
+    Name,
+    Version,
     Tier,
 }
 
@@ -107,16 +110,28 @@ impl Form {
         match self {
             Self::Text => "a text",
             Self::Texts => "a list of texts",
+            Self::Name => "a name, such as `scribe`",
+            Self::Version => "a semantic version, such as `1.0.0`",
             Self::Tier => "one of T0, T1, T2, T3 and T4",
         }
     }
 
-    fn fits(self, value: &Value) -> bool {
-        match self {
-            Self::Text => value.is_string(),
+    /// What is wrong with a value: everything that can be known without the node, so that it is said at once.
+    fn mistake(self, value: &Value) -> Option<String> {
+        let text = value.as_str();
+        let fits = match self {
+            Self::Text => text.is_some(),
             Self::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
-            Self::Tier => matches!(value.as_str(), Some("T0" | "T1" | "T2" | "T3" | "T4")),
-        }
+            Self::Name => match text {
+                Some(text) if text.contains('.') => return text.parse::<Name>().err().map(|e| e.to_string()),
+                Some(text) => return text.parse::<Label>().err().map(|e| e.to_string()),
+                None => false,
+            },
+            Self::Version => text.is_some_and(is_semantic_version),
+            Self::Tier => matches!(text, Some("T0" | "T1" | "T2" | "T3" | "T4")),
+        };
+        let said = || text.map_or_else(|| "this".to_owned(), |text| format!("`{}`", visible(text)));
+        (!fits).then(|| format!("{} is not {}", said(), self.what()))
     }
 }
 
@@ -200,11 +215,20 @@ mod tests {
             "tier = 'T9'\nversion = 1\ncapabilities = ['a', 2]\nteir = ''\n",
             false,
             expect![[r#"
-            FILE: `name` is missing; it is a text
-            FILE: `version` is not a text
-            FILE: `tier` is not one of T0, T1, T2, T3 and T4
-            FILE: `capabilities` is not a list of texts
+            FILE: `name` is missing; it is a name, such as `scribe`
+            FILE: `version`: this is not a semantic version, such as `1.0.0`
+            FILE: `tier`: `T9` is not one of T0, T1, T2, T3 and T4
+            FILE: `capabilities`: this is not a list of texts
             FILE: `teir` is not known; take it out
+        "#]],
+        );
+        check(
+            "name = 'A b'\nversion = '1.0'\ntier = 'T\u{661}'\n",
+            false,
+            expect![[r#"
+            FILE: `name`: `A b` contains U+0020, which is not allowed in a name; write it without
+            FILE: `version`: `1.0` is not a semantic version, such as `1.0.0`
+            FILE: `tier`: `T\u{661}` is not one of T0, T1, T2, T3 and T4
         "#]],
         );
     }

@@ -92,11 +92,11 @@ fn list_view(list: &KeyList, looks: Looks) -> String {
     let rows = list.keys.iter().map(|k| {
         [
             Word::from(&k.id),
-            (&k.holder).into(),
+            looks.name(&k.holder),
             (&k.label).into(),
             scopes(k).into(),
             Word::state(&k.status),
-            (&k.expires_at).into(),
+            looks.time(&k.expires_at),
         ]
     });
     table(looks, ["key", "holder", "label", "scopes", "status", "expires"], rows)

@@ -56,7 +56,7 @@ pub enum LedgerVerb {
     },
     /// Print all entries, or a view of them
     Export {
-        /// A view: agent_actions, agent_metrics, violations
+        /// A view: agent_actions, violations
         #[arg(long)]
         view: Option<String>,
         /// The format
@@ -231,16 +231,19 @@ fn entry_view(entry: &EntryRecord, looks: Looks) -> String {
 }
 
 fn list_view(list: &EntryList, looks: Looks) -> String {
+    let state = |decision: &Option<String>| Word::state(decision.as_deref().unwrap_or_default());
+    if looks.is_terminal {
+        // The kind says nearly always what the action would: there is little room.
+        let rows = list.entries.iter().map(|e| {
+            let (time, actor) = (looks.time(&e.time), looks.name(&e.actor));
+            [Word::from(e.seq.to_string()), time, (&e.kind).into(), actor, (&e.subject).into(), state(&e.decision)]
+        });
+        return table(looks, ["entry", "time", "kind", "actor", "subject", "decision"], rows);
+    }
     let rows = list.entries.iter().map(|e| {
-        [
-            Word::from(e.seq.to_string()),
-            (&e.time).into(),
-            (&e.kind).into(),
-            (&e.actor).into(),
-            (&e.subject).into(),
-            e.action.as_deref().unwrap_or_default().into(),
-            Word::state(e.decision.as_deref().unwrap_or_default()),
-        ]
+        let action = e.action.as_deref().unwrap_or_default();
+        let (seq, time, kind) = (Word::from(e.seq.to_string()), (&e.time).into(), (&e.kind).into());
+        [seq, time, kind, (&e.actor).into(), (&e.subject).into(), action.into(), state(&e.decision)]
     });
     table(looks, ["entry", "time", "kind", "actor", "subject", "action", "decision"], rows)
 }

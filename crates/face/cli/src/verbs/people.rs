@@ -106,7 +106,7 @@ fn list_view(list: &PersonList, looks: Looks) -> String {
             Word::from(&p.name),
             p.roles.join(", ").into(),
             Word::state(&p.status),
-            (&p.added_at).into(),
+            looks.time(&p.added_at),
             p.entry.to_string().into(),
         ]
     });

@@ -268,7 +268,8 @@ fn tested_view(tested: &Tested, name: &str, looks: Looks) -> String {
 }
 
 fn verdict_view(verdict: &PolicyVerdict, looks: Looks) -> String {
-    let mut out: String = verdict.sentences.iter().map(|sentence| format!("{}\n", shown(sentence))).collect();
+    let mut out: String =
+        verdict.sentences.iter().map(|sentence| format!("{}\n", looks.wrapped(&shown(sentence), 0, 0))).collect();
     out.push('\n');
     let code = verdict.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
     let ink = if verdict.decision == "allow" { Ink::Good } else { Ink::Bad };

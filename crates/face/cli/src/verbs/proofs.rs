@@ -146,7 +146,7 @@ pub(crate) async fn consistency(session: &mut Session, from: u64, to: u64) -> Re
     if from > to {
         return Err(Failure::misused(format!("{from} is more than {to}; the smaller number comes first")));
     }
-    let caller = session.caller()?;
+    let caller = session.stranger()?;
     let watch = session.watch(&caller).await?;
     let newest = caller.ledger_head().await?;
     let newest = watch.see(&newest.note, &caller).await?;

@@ -243,14 +243,15 @@ fn verified_view(verified: &Verified, looks: Looks) -> String {
     ] {
         for one in list {
             let head = looks.ink(ink, &format!("{name}: {}", one.code));
-            out += &format!("{head} at {}: {}\n", shown(&one.place), shown(&one.message));
+            let text = format!("{head} at {}: {}", shown(&one.place), shown(&one.message));
+            out += &format!("{}\n", looks.wrapped(&text, 0, 2));
         }
         if count > list.len() as u64 {
             out += &format!("{} {name}s more\n", count - list.len() as u64);
         }
     }
     let (ink, verdict) = verdict(verified);
-    format!("{out}\n{}\n", looks.ink(ink, &verdict))
+    format!("{out}\n{}\n", looks.ink(ink, &looks.wrapped(&verdict, 0, 0)))
 }
 
 /// What was shown, and not more than that.

@@ -6,7 +6,7 @@ use steward_ledger::{Body, Edge, FindingCode, Leaf, Place, Report, Salt, TreeHea
 use steward_seal::SigningKey;
 use steward_testkit::SeededDice;
 
-use crate::subject::Subject;
+use crate::subject::{Reach, Subject};
 
 /// That nothing is found, and that the report is honest about what that means.
 fn passes_unanchored(report: &Report, entries: u64) {
@@ -17,15 +17,15 @@ fn passes_unanchored(report: &Report, entries: u64) {
 pub(crate) fn rolled_back(subject: &Subject) {
     let copy = subject.copy_of(&subject.old_store);
     let old_size = subject.heads[0].get().size;
-    passes_unanchored(&subject.audit(&copy, true, &[]).expect("it reads"), old_size);
+    passes_unanchored(&subject.audit(&copy, Reach::State, &[]).expect("it reads"), old_size);
 
     let newest = &subject.heads[1..];
-    let report = subject.audit(&copy, true, newest).expect("it reads");
+    let report = subject.audit(&copy, Reach::State, newest).expect("it reads");
     let found: Vec<_> = report.findings().iter().map(|f| (f.code, f.place.clone())).collect();
     assert_eq!(found, [(FindingCode::RolledBack, Place::Anchor(subject.entries))]);
 
     // A head of before the rollback does not show it: it vouches for what it covers, and for nothing else.
-    let report = subject.audit(&copy, true, &subject.heads[..1]).expect("it reads");
+    let report = subject.audit(&copy, Reach::State, &subject.heads[..1]).expect("it reads");
     assert!(report.is_consistent());
     assert_eq!((report.anchored_size, report.unanchored()), (old_size, 0));
 }
@@ -35,9 +35,9 @@ pub(crate) fn written_anew(subject: &Subject) {
     for k in [0, 5, 100, 255, 256, 270, subject.entries - 1] {
         let copy = subject.copy();
         rewrite(&copy.sql(), k, subject.key.name(), &subject.stolen);
-        passes_unanchored(&subject.audit(&copy, true, &[]).expect("it reads"), subject.entries);
+        passes_unanchored(&subject.audit(&copy, Reach::State, &[]).expect("it reads"), subject.entries);
 
-        let report = subject.audit(&copy, true, &subject.heads).expect("it reads");
+        let report = subject.audit(&copy, Reach::State, &subject.heads).expect("it reads");
         let found: Vec<_> = report.findings().iter().map(|f| (f.code, f.place.clone())).collect();
         let split = |size| (FindingCode::SplitView, Place::Anchor(size));
         if k < old_size {
@@ -57,7 +57,7 @@ pub(crate) fn signed_by_another(subject: &Subject) {
     let other = SigningKey::generate(&SeededDice::new(u64::from_be_bytes(seed)));
     let copy = subject.copy();
     rewrite(&copy.sql(), 7, subject.key.name(), &other);
-    let report = subject.audit(&copy, true, &[]).expect("it reads");
+    let report = subject.audit(&copy, Reach::State, &[]).expect("it reads");
     let found: Vec<_> = report.findings().iter().map(|f| (f.code, f.place.clone())).collect();
     assert_eq!(found, [(FindingCode::HeadNotOurs, Place::Head)], "the true key signs, or it is noticed");
 }
@@ -70,10 +70,10 @@ pub(crate) fn erased(subject: &Subject) {
     let copy = subject.copy();
     let erased = copy.sql().execute("UPDATE ledger_entry SET salt = NULL, body = NULL WHERE seq = ?1", [seq]);
     assert_eq!(erased.expect("it runs"), 1);
-    let hashes = subject.audit(&copy, false, &subject.heads).expect("it reads");
+    let hashes = subject.audit(&copy, Reach::Entries, &subject.heads).expect("it reads");
     assert!(hashes.is_consistent(), "{:?}", hashes.findings());
     assert_eq!((hashes.erased, hashes.unanchored()), (1, 0));
-    let state = subject.audit(&copy, true, &subject.heads).expect("it reads");
+    let state = subject.audit(&copy, Reach::State, &subject.heads).expect("it reads");
     assert_eq!(state.erased, 1);
     let codes: Vec<_> = state.findings().iter().map(|f| f.code).collect();
     assert_eq!(codes, [FindingCode::RowUnrecorded], "nobody vouches for the agent's row any more");

@@ -57,7 +57,7 @@ fn whatever_is_changed_is_found_and_named() {
     let counts = run(&subject, &cases);
     println!("{} cases over {} entries: {counts:?}", cases.len(), subject.entries);
     assert!(subject.entries > 300, "{}", subject.entries);
-    for (kind, at_least) in [("entry", 1_000), ("row", 200), ("blob", 100), ("tile", 8_000), ("head", 300)] {
+    for (kind, at_least) in [("entry", 1_000), ("row", 200), ("blob", 100), ("tile", 350), ("head", 200)] {
         assert!(counts.get(kind).is_some_and(|n| *n >= at_least), "{kind}: {counts:?}");
     }
 }

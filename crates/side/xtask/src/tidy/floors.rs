@@ -129,7 +129,11 @@ pub(super) fn used(house: &House) -> Vec<Finding> {
         }
         for name in &c.dev_dependencies {
             let word = name.replace('-', "_");
-            if !house.sources_of(&c.folder).any(|s| words(&s.text, &word).next().is_some()) {
+            // One that switches on a feature of a test build does so without being named.
+            let line = house.line_of(&path, name);
+            let text = house.files().get(&path).and_then(|text| text.lines().nth(line.saturating_sub(1)));
+            let has_feature = text.is_some_and(|text| text.contains("features = ["));
+            if !has_feature && !house.sources_of(&c.folder).any(|s| words(&s.text, &word).next().is_some()) {
                 findings.push(Finding::new(
                     &path,
                     house.line_of(&path, name),

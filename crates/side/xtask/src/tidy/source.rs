@@ -71,7 +71,7 @@ impl Source {
 
 /// Whether a file is a test because of where it stands.
 fn is_test_file(path: &str) -> bool {
-    path.contains("/tests/") || path.contains("/benches/") || path.ends_with("/tests.rs")
+    ["/tests/", "/benches/", "/examples/"].iter().any(|folder| path.contains(folder)) || path.ends_with("/tests.rs")
 }
 
 /// The places of `word` in `code`, where it stands as a word of its own.

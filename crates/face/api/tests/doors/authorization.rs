@@ -1,0 +1,174 @@
+//! Who may come in where. Every route of the description has a row here; a route without one fails.
+
+use std::collections::BTreeSet;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::{House, description::described};
+
+/// A route, a request of it that is well formed, and what becomes of it: for a viewer with all scopes, and for an agent with a
+/// key of its own.
+struct Row {
+    method: Method,
+    /// As it stands in the description.
+    route: &'static str,
+    /// `{action}` and `{key}` stand for ids that exist.
+    path: &'static str,
+    body: Option<Value>,
+    /// Whether it needs no key.
+    is_open: bool,
+    viewer: u16,
+    agent: u16,
+}
+
+fn rows() -> Vec<Row> {
+    let open =
+        |route, path| Row { method: Method::GET, route, path, body: None, is_open: true, viewer: 200, agent: 200 };
+    let get = |route, path, viewer, agent| Row {
+        method: Method::GET,
+        route,
+        path,
+        body: None,
+        is_open: false,
+        viewer,
+        agent,
+    };
+    let post = |route, path, body: Value, viewer, agent| Row {
+        method: Method::POST,
+        route,
+        path,
+        body: Some(body),
+        is_open: false,
+        viewer,
+        agent,
+    };
+    let write = json!({"action": "fs.write", "resource": "/reports/a.md", "content": "eA=="});
+    let decide = json!({"agent": "scribe", "action": "fs.write", "kind": "file", "resource": "/reports/a.md"});
+    let ask = json!({"actor": "agent:scribe", "action": "fs.write", "kind": "file", "resource": "/reports/a.md"});
+    let manifest = json!({"name": "clerk", "version": "1.0.0", "tier": "T1"});
+    vec![
+        open("/healthz", "/healthz"),
+        open("/v1/openapi.json", "/v1/openapi.json"),
+        open("/v1/ledger/head", "/v1/ledger/head"),
+        open("/v1/ledger/vkey", "/v1/ledger/vkey"),
+        open("/v1/ledger/consistency", "/v1/ledger/consistency?from=1&to=3"),
+        open("/v1/node/identity", "/v1/node/identity"),
+        open("/ledger/checkpoint", "/ledger/checkpoint"),
+        open("/ledger/tile/{path}", "/ledger/tile/0/000.p/1"),
+        post("/v1/login", "/v1/login", json!({"label": "x"}), 403, 403),
+        get("/v1/people", "/v1/people", 200, 403),
+        post("/v1/people", "/v1/people", json!({"name": "paul", "roles": ["admin"]}), 403, 403),
+        post("/v1/people/{name}/disable", "/v1/people/olivia/disable", json!({}), 403, 403),
+        get("/v1/keys", "/v1/keys", 200, 403),
+        // A viewer may make keys of their own.
+        post("/v1/keys", "/v1/keys", json!({"person": "olivia", "label": "x", "scopes": ["all"]}), 403, 403),
+        post("/v1/keys/{id}/revoke", "/v1/keys/{key}/revoke", json!({}), 403, 403),
+        get("/v1/agents", "/v1/agents", 200, 403),
+        post("/v1/agents", "/v1/agents", manifest, 403, 403),
+        get("/v1/agents/{name}", "/v1/agents/scribe", 200, 403),
+        post("/v1/agents/{name}/actions", "/v1/agents/scribe/actions", write, 403, 200),
+        post("/v1/decisions", "/v1/decisions", decide, 403, 200),
+        get("/v1/actions", "/v1/actions", 200, 403),
+        get("/v1/actions/{id}", "/v1/actions/{action}", 200, 403),
+        get("/v1/actions/{id}/explanation", "/v1/actions/{action}/explanation", 200, 403),
+        get("/v1/policy", "/v1/policy", 200, 403),
+        post("/v1/policy/explain", "/v1/policy/explain", ask, 200, 403),
+        get("/v1/ledger/entries", "/v1/ledger/entries", 200, 403),
+        get("/v1/ledger/entries/{seq}", "/v1/ledger/entries/0", 200, 403),
+        get("/v1/ledger/entries/{seq}/proof", "/v1/ledger/entries/0/proof", 200, 403),
+        get("/v1/ledger/export", "/v1/ledger/export?format=jsonl", 403, 403),
+        get("/v1/node/status", "/v1/node/status", 200, 403),
+        get("/v1/node/doctor", "/v1/node/doctor", 200, 403),
+    ]
+}
+
+#[test]
+fn every_route_has_a_row() {
+    let rows: BTreeSet<(String, String)> =
+        rows().iter().map(|row| (row.method.to_string(), row.route.to_owned())).collect();
+    assert_eq!(rows, described());
+}
+
+#[tokio::test]
+async fn every_door_lets_in_whom_it_should() {
+    let house = House::new().await;
+    let action = house
+        .node
+        .act(&house.operator, "scribe", "fs.write", "/reports/first.md", b"x")
+        .await
+        .expect("it is permitted");
+    let mut wrong = Vec::new();
+    for row in rows() {
+        let path = row.path.replace("{action}", action.as_str()).replace("{key}", house.operator.key.as_str());
+        let refused = if row.is_open { 200 } else { 401 };
+        for (who, key, expected) in [
+            ("nobody", None, refused),
+            ("a stranger", Some("stw_nobody"), refused),
+            ("a revoked key", Some(house.revoked.token.as_str()), refused),
+            ("the viewer", Some(house.viewer.token.as_str()), row.viewer),
+            ("the agent", Some(house.agent.token.as_str()), row.agent),
+        ] {
+            let answer = house.ask(row.method.clone(), &path, key, row.body.as_ref()).await;
+            if answer.status != expected {
+                let said = String::from_utf8_lossy(&answer.body).into_owned();
+                wrong.push(format!("{} {path} as {who}: {} and not {expected}: {said}", row.method, answer.status));
+            }
+            if matches!(answer.status.as_u16(), 401 | 403) {
+                answer.code();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn an_operator_may_what_is_asked_of_every_route() {
+    let house = House::new().await;
+    let action = house
+        .node
+        .act(&house.operator, "scribe", "fs.write", "/reports/first.md", b"x")
+        .await
+        .expect("it is permitted");
+    for row in rows() {
+        // What would shut the operator out, and what only a login key may.
+        if ["/v1/people/{name}/disable", "/v1/login", "/v1/keys/{id}/revoke"].contains(&row.route) {
+            continue;
+        }
+        let path = row.path.replace("{action}", action.as_str());
+        let answer = house.ask(row.method.clone(), &path, Some(&house.operator.token), row.body.as_ref()).await;
+        assert!(answer.status.is_success(), "{} {path}: {answer:?}", row.method);
+    }
+    let login = house.node.login_key("vera").await;
+    let created = house.ask(Method::POST, "/v1/login", Some(&login), Some(&json!({"label": "desk"}))).await;
+    assert_eq!(created.status, 201);
+    assert!(created.json()["secret"].as_str().is_some_and(|secret| secret.starts_with("stw_")));
+    let id = house.viewer.key.as_str();
+    assert_eq!(house.post(&format!("/v1/keys/{id}/revoke"), &json!({})).await.status, 200);
+    assert_eq!(house.post("/v1/people/vera/disable", &json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_unauthenticated_answer_tells_nothing_about_which_part_was_wrong() {
+    let house = House::new().await;
+    // The right id with another secret, an id that nobody has, no form at all, another scheme, none.
+    let token = &house.operator.token;
+    let mut other = token.clone();
+    let last = other.pop().expect("it is long");
+    other.push(if last == 'A' { 'B' } else { 'A' });
+    let mut nobody = token.clone();
+    nobody.replace_range(6..12, "000000");
+    assert!(other != *token && nobody != *token);
+    let mut answers = Vec::new();
+    for key in [Some(other.as_str()), Some(nobody.as_str()), Some("stw_"), Some(""), Some("\u{e4}"), None] {
+        let answer = house.ask(Method::GET, "/v1/agents", key, None).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (401, "UNAUTHENTICATED"), "{key:?}");
+        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+        let mut problem = answer.json();
+        problem["trace"] = Value::Null;
+        answers.push(problem);
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    let status = house.get("/v1/node/status").await.json();
+    assert_eq!(status["unauthenticated"], answers.len(), "they were counted");
+}

@@ -1,0 +1,129 @@
+//! The doors of the API, on the real router and a real embedded node: who may come in where, what is turned away and how.
+
+mod authorization;
+mod description;
+mod refusals;
+mod requests;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, StatusCode, header},
+};
+use serde_json::Value;
+use steward_api::{Node, NodeParts, router};
+use steward_permit::{Role, Tier};
+use steward_testkit::{Known, TestNode};
+use tower::ServiceExt as _;
+
+/// The name under which the node is asked.
+const HOST: &str = "127.0.0.1:7878";
+
+/// The most bytes of an answer that a test reads.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// A node, its router, and people and agents with keys.
+struct House {
+    /// Dropped first: it asserts that nothing is left over.
+    node: TestNode,
+    router: Router,
+    operator: Known,
+    viewer: Known,
+    agent: Known,
+    /// A key that was revoked.
+    revoked: Known,
+}
+
+/// What was answered.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The code of a refusal, which is a problem document and says nothing of the inside.
+    #[track_caller]
+    fn code(&self) -> String {
+        let problem = self.json();
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json", "{problem}");
+        assert_eq!(problem["status"], self.status.as_u16(), "{problem}");
+        let code = problem["code"].as_str().expect("a code").to_owned();
+        assert_eq!(problem["type"], format!("urn:steward:error:{code}"));
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
+        code
+    }
+}
+
+impl House {
+    async fn new() -> Self {
+        let node = TestNode::new().await;
+        let operator = node.person("olivia", &[Role::Admin, Role::Operator]).await;
+        let viewer = node.person("vera", &[Role::Viewer]).await;
+        node.agent("scribe", Tier::T1).await;
+        let agent = node.agent_key("scribe").await;
+        let revoked = node.key(&operator, &[steward_permit::Scope::All], false).await;
+        node.revoke(&revoked).await.expect("it can be revoked");
+        let parts = NodeParts {
+            context: Arc::clone(&node.opened().context),
+            home: node.home().clone(),
+            version: "0.0.0",
+            authorities: vec![HOST.to_owned(), "localhost:7878".to_owned()],
+            demo: false,
+        };
+        let router = router(Arc::new(Node::new(parts)));
+        Self { node, router, operator, viewer, agent, revoked }
+    }
+
+    /// Sends exactly this.
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("a router does not fail");
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, MAX_ANSWER).await.expect("an answer").to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Asks as somebody who has this key, or none.
+    async fn ask(&self, method: Method, path: &str, key: Option<&str>, body: Option<&Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, HOST);
+        if let Some(key) = key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        self.send(request.body(body).expect("a request")).await
+    }
+
+    /// Reads as the operator.
+    async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, Some(&self.operator.token), None).await
+    }
+
+    /// Changes something as the operator.
+    async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask(Method::POST, path, Some(&self.operator.token), Some(body)).await
+    }
+
+    /// Sends these bytes as the operator's JSON.
+    async fn post_bytes(&self, path: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::post(path)
+            .header(header::HOST, HOST)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.operator.token))
+            .header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(body.into()).expect("a request")).await
+    }
+}
