@@ -298,7 +298,10 @@ pub(crate) async fn settled(
     };
     let row = EffectRow { status, settled_at: Some(context.now()), error, written, ..effect };
     for attempt in 1_u32.. {
-        let granted = context.permit(&node, action.clone(), None).await?;
+        // A policy that does not let the node settle is broken; it is not the caller who is refused.
+        let granted = context.permit(&node, action.clone(), None).await;
+        let granted = granted
+            .map_err(|e| if e.kind == Kind::Refused { Error::broken(e).of_action(row.id.clone()) } else { e })?;
         let change = context
             .change(&node, granted, kind::ACTION_SETTLED, row.id.as_str())
             .guard(row.guard())

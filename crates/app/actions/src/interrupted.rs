@@ -33,13 +33,30 @@ pub struct Settled {
 /// The store cannot be read or written.
 pub async fn settle_interrupted(context: &Context) -> Result<Settled, Error> {
     let mut report = Settled::default();
+    let mut all_settled = true;
     for effect in context.store.read(rows::open_effects)? {
         let id = effect.id.clone();
-        let status = settle(context, effect).await?;
-        tracing::warn!(action.id = id.as_str(), status = status.as_str(), "an interrupted effect was settled");
-        report.effects.push((id, status));
+        match settle(context, effect).await {
+            Ok(status) => {
+                tracing::warn!(action.id = id.as_str(), status = status.as_str(), "an interrupted effect was settled");
+                report.effects.push((id, status));
+            }
+            // It stays open, and is looked at again while the node runs.
+            Err(error) => {
+                let context = error.context();
+                tracing::error!(action.id = id.as_str(), %error, context, "an interrupted effect could not be settled");
+                all_settled = false;
+            }
+        }
     }
-    report.orphans = remove_orphans(context).await?;
+    if !all_settled {
+        // That its bytes are still staged is what tells that an open effect did not happen.
+        return Ok(report);
+    }
+    match remove_orphans(context).await {
+        Ok(orphans) => report.orphans = orphans,
+        Err(error) => tracing::error!(%error, context = error.context(), "what was left staged could not be removed"),
+    }
     Ok(report)
 }
 
@@ -49,7 +66,7 @@ pub async fn settle_interrupted(context: &Context) -> Result<Settled, Error> {
 /// # Errors
 /// The store still cannot be read or written.
 pub async fn settle_left_behind(context: &Context) -> Result<usize, Error> {
-    let mut count = 0;
+    let (mut count, mut failed) = (0, None);
     for effect in context.store.read(rows::open_effects)? {
         if context.under_way.has(&effect.id) {
             continue;
@@ -58,11 +75,22 @@ pub async fn settle_left_behind(context: &Context) -> Result<usize, Error> {
         let now = context.store.read(|reader| rows::effect(reader, &effect.namespace, &effect.id))?;
         let Some(effect) = now.filter(|effect| effect.status.is_open()) else { continue };
         let id = effect.id.clone();
-        let status = settle(context, effect).await?;
-        tracing::warn!(action.id = id.as_str(), status = status.as_str(), "an effect that was left behind was settled");
-        count += 1;
+        match settle(context, effect).await {
+            Ok(status) => {
+                tracing::warn!(
+                    action.id = id.as_str(),
+                    status = status.as_str(),
+                    "an effect that was left behind was settled"
+                );
+                count += 1;
+            }
+            Err(error) => failed = Some(error),
+        }
     }
-    Ok(count)
+    match failed {
+        None => Ok(count),
+        Some(error) => Err(error),
+    }
 }
 
 async fn settle(context: &Context, effect: EffectRow) -> Result<Status, Error> {

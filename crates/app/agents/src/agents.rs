@@ -5,6 +5,7 @@ use steward_app_node::{Caller, Context, Error, Kind, Problem, code};
 use steward_ledger::kind;
 use steward_naming::{Name, is_semantic_version};
 use steward_permit::{Actor, ResourceKind, Tier};
+use steward_policy::Gives;
 use steward_seal::{Digest, json};
 use steward_store::Guard;
 
@@ -75,6 +76,7 @@ impl Manifest {
             description: self.description.clone(),
             capabilities: self.capabilities.clone(),
             manifest: Digest::of(&bytes),
+            status: "active".to_owned(),
             added_at: context.now(),
             allowed: 0,
             refused: 0,
@@ -91,7 +93,8 @@ impl Manifest {
 pub async fn add(context: &Context, caller: &Caller, manifest: &Manifest) -> Result<AgentRow, Error> {
     let (agent, bytes) = manifest.read(context)?;
     let action = context.action("agent.add", ResourceKind::Agent, agent.name.to_string())?;
-    let granted = context.permit(caller, action, None).await?;
+    let gives = Gives { scopes: None, tier: Some(agent.tier) };
+    let granted = context.permit_giving(caller, action, None, gives).await?;
     if context.store.read(|r| rows::agent(r, &agent.name))?.is_some() {
         let message = format!("there is an agent `{}` already; names are not given twice", agent.name);
         return Err(Error::new(Kind::Taken, code::NAME_TAKEN, message));

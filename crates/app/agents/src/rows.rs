@@ -44,6 +44,8 @@ pub struct AgentRow {
     pub capabilities: Vec<String>,
     /// The digest of its manifest, which is a blob.
     pub manifest: Digest,
+    /// `active`.
+    pub status: String,
     /// When it was registered.
     pub added_at: Timestamp,
     /// Decisions about it that were `allow`, counted from the ledger.
@@ -75,12 +77,12 @@ impl AgentRow {
             .text("description", self.description.as_str())
             .text("capabilities", capabilities)
             .text("manifest", self.manifest.to_string())
-            .text("status", "active")
+            .text("status", self.status.as_str())
             .text("added_at", self.added_at.to_string())
     }
 }
 
-const AGENT: &str = "SELECT name || '.' || namespace, version, tier, description, capabilities, manifest, added_at, entry_seq FROM agent";
+const AGENT: &str = "SELECT name || '.' || namespace, version, tier, description, capabilities, manifest, status, added_at, entry_seq FROM agent";
 
 fn agent_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentRow> {
     Ok(AgentRow {
@@ -90,10 +92,11 @@ fn agent_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentRow> {
         description: row.get(3)?,
         capabilities: serde_json::from_str(row.get_ref(4)?.as_str()?).map_err(|e| damaged(4, e))?,
         manifest: parsed(row, 5)?,
-        added_at: parsed(row, 6)?,
+        status: row.get(6)?,
+        added_at: parsed(row, 7)?,
         allowed: 0,
         refused: 0,
-        entry_seq: row.get(7)?,
+        entry_seq: row.get(8)?,
     })
 }
 

@@ -135,8 +135,9 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
         return Err(OpenError::Namespace { found, asked: namespace.to_string() });
     }
     let folders = Folders::open(&home.agents())?;
-    let stored = steward_app_policies::restore(&store, namespace, dice.as_ref())?;
-    let is_new = stored.is_none();
+    let files = steward_app_policies::read(&home.policies());
+    let stored = steward_app_policies::restore(&store, files.as_ref().ok(), namespace, dice.as_ref())?;
+    let is_new = store.read(|reader| reader.size())? == 0;
     let policy = match stored {
         Some(policy) => policy,
         None => {
@@ -159,7 +160,7 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
     }
     let settled = settle_interrupted(&context).await?;
     let mut mistakes = Vec::new();
-    match steward_app_policies::read(&home.policies()) {
+    match files {
         Err(error) => tracing::error!(%error, "the policy files cannot be read; what was in force still is"),
         Ok(sources) => {
             if let Loaded::Mistakes(found) = steward_app_policies::reload(&context, sources).await? {

@@ -21,13 +21,18 @@ pub struct Tended {
     pub mistakes: Vec<Mistake>,
 }
 
-/// One round.
+/// One round. Each of its works is done whatever became of the others.
 ///
 /// # Errors
-/// The store cannot write, or the files cannot be read; the next round tries again.
+/// The first that failed: the store cannot write, or the files cannot be read. The next round tries again.
 pub async fn tend(context: &Context, policies: &Path, tended: &mut Tended) -> Result<(), Error> {
-    settle_left_behind(context).await?;
-    context.record_counted_denials(false).await?;
+    let settled = settle_left_behind(context).await.map(|_| ());
+    let counted = context.record_counted_denials(false).await;
+    let loaded = load(context, policies, tended).await;
+    settled.and(counted).and(loaded)
+}
+
+async fn load(context: &Context, policies: &Path, tended: &mut Tended) -> Result<(), Error> {
     let sources = steward_app_policies::read(policies).map_err(Error::broken)?;
     let version = sources.version();
     if tended.seen == Some(version) {

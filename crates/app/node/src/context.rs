@@ -8,7 +8,7 @@ use steward_clock::{Clock, Dice, Timestamp};
 use steward_ledger::kind;
 use steward_naming::{ActionId, Namespace};
 use steward_permit::{Action, ActionName, Denial, Permit, Resource, ResourceKind};
-use steward_policy::Question;
+use steward_policy::{Gives, Question};
 use steward_seal::{
     SigningKey,
     dsse::{self, Envelope},
@@ -142,7 +142,21 @@ impl Context {
     /// # Errors
     /// The denial; or the store cannot record it.
     pub async fn permit(&self, caller: &Caller, action: Action, owner: Option<String>) -> Result<Granted, Error> {
-        let question = self.question(caller, action, owner);
+        self.permit_giving(caller, action, owner, Gives::default()).await
+    }
+
+    /// Decides about something that makes a key or an agent, which gives whoever holds it something.
+    ///
+    /// # Errors
+    /// As [`Context::permit`].
+    pub async fn permit_giving(
+        &self,
+        caller: &Caller,
+        action: Action,
+        owner: Option<String>,
+        gives: Gives,
+    ) -> Result<Granted, Error> {
+        let question = Question { gives, ..self.question(caller, action, owner) };
         self.decide(caller, question, &Refusal::default())
             .await?
             .map_err(|(denial, noted)| noted.tell(Error::from(&denial)))
@@ -169,6 +183,7 @@ impl Context {
             key: caller.key.clone(),
             action,
             owner,
+            gives: Gives::default(),
         }
     }
 
@@ -249,16 +264,17 @@ impl Context {
     /// # Errors
     /// The store cannot record them.
     pub async fn record_counted_denials(&self, stopping: bool) -> Result<(), Error> {
-        let counted = self.denials().take(self.now(), stopping);
-        let Some(counted) = counted else { return Ok(()) };
+        let due = self.denials().due(self.now(), stopping);
+        let Some(counted) = due else { return Ok(()) };
         let node = Caller::node(&self.namespace);
         let action = self.action("denials.count", ResourceKind::Ledger, self.namespace.as_str())?;
         let granted = self.permit(&node, action, None).await?;
         let change = self
             .change(&node, granted, kind::DENIALS_COUNTED, self.namespace.as_str())
             .detail("minute", counted.minute.to_string())
-            .detail("counts", counted.counts);
+            .detail("counts", counted.to_json());
         self.commit(change).await?;
+        self.denials().recorded(&counted);
         Ok(())
     }
 }

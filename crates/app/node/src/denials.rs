@@ -65,14 +65,14 @@ pub(crate) struct Denials {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) minute: Timestamp,
-    pub(crate) counts: Vec<Value>,
+    more: BTreeMap<Same, u64>,
 }
 
 impl Denials {
     /// The refusal with which this one was counted; none if it is to be recorded whole.
     pub(crate) fn count(&mut self, denial: &Denial, now: Timestamp) -> Option<ActionId> {
         let minute = now.unix_ms().div_euclid(MINUTE_MS);
-        // A minute with counts lasts until they are taken.
+        // A minute with counts lasts until they are recorded.
         if minute != self.minute && !self.has_counts() {
             self.minute = minute;
             self.counts.clear();
@@ -100,20 +100,32 @@ impl Denials {
         self.counts.values().any(|(n, _)| *n > 1)
     }
 
-    /// What was counted, if its minute is over or the node stops.
-    pub(crate) fn take(&mut self, now: Timestamp, stopping: bool) -> Option<Counted> {
+    /// What was counted, if its minute is over or the node stops. It stays until [`Denials::recorded`].
+    pub(crate) fn due(&self, now: Timestamp, stopping: bool) -> Option<Counted> {
         let over = now.unix_ms().div_euclid(MINUTE_MS) != self.minute;
         if !(over || stopping) {
             return None;
         }
-        let counted = std::mem::take(&mut self.counts);
-        let counts: Vec<Value> = counted
-            .into_iter()
-            .filter(|(_, (n, _))| *n > 1)
-            .map(|((actor, action, code), (n, _))| json!({"actor": actor, "action": action, "code": code, "more": (n - 1).to_string()}))
-            .collect();
+        let more: BTreeMap<Same, u64> =
+            self.counts.iter().filter(|(_, (n, _))| *n > 1).map(|(same, (n, _))| (same.clone(), n - 1)).collect();
         let minute = Timestamp::from_unix_ms(self.minute * MINUTE_MS);
-        (!counts.is_empty()).then_some(Counted { minute, counts })
+        (!more.is_empty()).then_some(Counted { minute, more })
+    }
+
+    /// These counts are on record. What came since is still to be.
+    pub(crate) fn recorded(&mut self, counted: &Counted) {
+        self.counts.retain(|same, (n, _)| {
+            *n -= counted.more.get(same).copied().unwrap_or(0);
+            *n > 1
+        });
+    }
+}
+
+impl Counted {
+    /// As the entry says it.
+    pub(crate) fn to_json(&self) -> Vec<Value> {
+        let one = |((actor, action, code), n): (&Same, &u64)| json!({"actor": actor, "action": action, "code": code, "more": n.to_string()});
+        self.more.iter().map(one).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_ledger::kind;
 use steward_naming::{KeyId, Label, Name};
 use steward_permit::{Actor, ResourceKind, Scope};
+use steward_policy::Gives;
 use steward_store::Guard;
 
 use crate::{
@@ -145,7 +146,8 @@ pub async fn create_key(context: &Context, caller: &Caller, new: NewKey) -> Resu
     let owner = new.holder.full_name(context);
     let created = draft(context, new)?;
     let action = context.action("key.create", ResourceKind::Key, created.key.id.as_str())?;
-    let granted = context.permit(caller, action, Some(owner.clone())).await?;
+    let gives = Gives { scopes: Some(created.key.scopes.clone()), tier: None };
+    let granted = context.permit_giving(caller, action, Some(owner.clone()), gives).await?;
     let change = context
         .change(caller, granted, kind::KEY_CREATED, created.key.id.as_str())
         .guards(holder_guard)
@@ -222,6 +224,9 @@ pub async fn revoke_key(context: &Context, caller: &Caller, id: &KeyId) -> Resul
     if row.status == "revoked" {
         return Ok(row);
     }
+    // A key that is good for one request, and revokes itself, is revoked: its row is written once.
+    let used_up = Caller { spend: None, ..caller.clone() };
+    let caller = if caller.key.as_ref().is_some_and(|key| key.id == *id) { &used_up } else { caller };
     let revoked = KeyRow { status: "revoked".to_owned(), ..row.clone() };
     let change = context.change(caller, granted, kind::KEY_REVOKED, id.as_str()).guard(row.guard()).row(revoked.row());
     let done = context.commit(change).await?;

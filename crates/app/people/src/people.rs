@@ -63,12 +63,13 @@ pub async fn bootstrap(context: &Context, name: Label, roles: Vec<Role>) -> Resu
     let now = context.now();
     let has_key = |person: &PersonRow| {
         let holder = Holder::Person(person.name.clone());
-        // A log-in key may have been lost before anybody saw it, so it counts for nothing.
+        // A way in is a key that can make others. A log-in key may have been lost before anybody saw it.
         keys.iter().any(|key| {
             key.holder == holder
                 && key.status == "active"
                 && now < key.expires_at
-                && !key.scopes.contains(&Scope::Login)
+                && !key.single_use
+                && (key.scopes.contains(&Scope::All) || key.scopes.contains(&Scope::Keys))
         })
     };
     let mut admins = everybody.iter().filter(|p| p.active && p.roles.contains(&Role::Admin));

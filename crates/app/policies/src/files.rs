@@ -32,9 +32,6 @@ pub enum FilesError {
         /// Where it was noticed.
         path: String,
     },
-    /// There is no schema.
-    #[error("`{0}` is missing; put it back, or move the folder away, and the next `steward up` installs what ships")]
-    NoSchema(String),
 }
 
 /// Writes the policy that ships into `folder`, if there is none yet: whole or not at all.
@@ -43,6 +40,11 @@ pub enum FilesError {
 /// The file system says no.
 pub fn install(folder: &Path) -> Result<bool, FilesError> {
     if folder.exists() {
+        // What the words are changes with the program; what is decided with them is the operator's.
+        let (schema, path) = (Sources::shipped().schema, folder.join(Sources::SCHEMA_FILE));
+        if fs::read_to_string(&path).ok().as_deref() != Some(schema.text.as_str()) {
+            fs::write(&path, &schema.text).map_err(|e| at(&path, e))?;
+        }
         return Ok(false);
     }
     // Whoever dies half-way leaves something that is not looked at, and is made anew.
@@ -66,7 +68,7 @@ pub fn install(folder: &Path) -> Result<bool, FilesError> {
     Ok(true)
 }
 
-/// Reads every `.cedar` file beneath `folder`, and the schema.
+/// Reads every `.cedar` file beneath `folder`. The schema is the program's own.
 ///
 /// # Errors
 /// A file cannot be read, or there is too much.
@@ -75,14 +77,8 @@ pub fn read(folder: &Path) -> Result<Sources, FilesError> {
     let mut bytes = 0;
     gather(folder, folder, 0, &mut policies, &mut bytes)?;
     policies.sort_by(|a, b| a.name.cmp(&b.name));
-    let path = folder.join(Sources::SCHEMA_FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) if text.len() + bytes <= MAX_SOURCES_BYTES => text,
-        Ok(_) => return Err(FilesError::TooMuch { path: path.display().to_string() }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(FilesError::NoSchema(path.display().to_string())),
-        Err(e) => return Err(at(&path, e)),
-    };
-    Ok(Sources { schema: Source { name: Sources::SCHEMA_FILE.to_owned(), text }, policies })
+    // The words are the program's: the node builds exactly these entities. The file in the home is there to be read.
+    Ok(Sources { schema: Sources::shipped().schema, policies })
 }
 
 fn gather(

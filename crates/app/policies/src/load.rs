@@ -5,7 +5,8 @@ use steward_clock::Dice;
 use steward_ledger::kind;
 use steward_naming::{ActionId, Namespace};
 use steward_permit::{Action, ActionName, Actor, Resource, ResourceKind};
-use steward_policy::{Engine, Mistake, Question, Sources, Verdict};
+use steward_policy::{Engine, Gives, Mistake, Question, Sources, Verdict};
+use steward_seal::Digest;
 use steward_store::{Guard, Row, Store, key};
 
 /// What a reload came to.
@@ -23,36 +24,52 @@ pub enum Loaded {
 }
 
 /// What the node must be let do, or it could not go on: a policy that forbids it would lock everybody out.
-const NODES_OWN: [(&str, ResourceKind); 4] = [
+const NODES_OWN: [(&str, ResourceKind); 5] = [
     ("policy.load", ResourceKind::Policy),
     ("effect.settle", ResourceKind::Node),
     ("denials.count", ResourceKind::Ledger),
     ("node.start", ResourceKind::Node),
+    ("node.stop", ResourceKind::Node),
 ];
 
-/// Compiles `sources`, and makes sure that the node can go on under it.
+/// Compiles `sources`, and makes sure that the node can go on under it: asked as it will be asked, about things that have the
+/// names that such things have.
 fn compile(sources: &Sources, namespace: &Namespace, dice: &dyn Dice) -> Result<Engine, Vec<Mistake>> {
     let engine = Engine::compile(sources)?;
+    let now = steward_clock::Timestamp::from_unix_ms(0);
     let mut mistakes = Vec::new();
     for (name, kind) in NODES_OWN {
-        let action = ActionName::parse(name).and_then(|n| Ok((n, Resource::new(kind, namespace.as_str())?)));
-        let allowed = action.is_ok_and(|(name, resource)| {
-            let question = Question {
-                id: ActionId::new(steward_clock::Timestamp::MIN, dice),
-                actor: Actor::Node { namespace: namespace.clone() },
-                key: None,
-                action: Action::new(namespace.clone(), name, resource),
-                owner: None,
-            };
-            engine.weigh(&question).allowed
-        });
-        if !allowed {
+        let other = ActionId::new(now, dice).to_string();
+        let ids = match kind {
+            ResourceKind::Policy => vec![engine.version().to_string(), Digest::of(other.as_bytes()).to_string()],
+            _ if name == "effect.settle" => vec![other, ActionId::new(now.plus_ms(1), dice).to_string()],
+            _ => vec![namespace.to_string()],
+        };
+        let allowed = |id: &String| {
+            let action = ActionName::parse(name).and_then(|n| Ok((n, Resource::new(kind, id.as_str())?)));
+            action.is_ok_and(|(name, resource)| {
+                let question = Question {
+                    id: ActionId::new(now, dice),
+                    actor: Actor::Node { namespace: namespace.clone() },
+                    key: None,
+                    action: Action::new(namespace.clone(), name, resource),
+                    owner: None,
+                    gives: Gives::default(),
+                };
+                engine.weigh(&question).allowed
+            })
+        };
+        if !ids.iter().all(allowed) {
             mistakes.push(Mistake {
                 file: "node.cedar".to_owned(),
                 line: 1,
                 column: 1,
-                message: format!("no policy lets the node itself do `{name}`, so that it could not go on"),
-                help: Some("put back the node's own policies from the file that ships".to_owned()),
+                message: format!(
+                    "the node itself may not do `{name}` under these policies, so that it could not go on"
+                ),
+                help: Some(
+                    "put back the node's own policies from the file that ships, and let nothing forbid them".to_owned(),
+                ),
             });
         }
     }
@@ -64,24 +81,49 @@ fn compile(sources: &Sources, namespace: &Namespace, dice: &dyn Dice) -> Result<
 /// # Errors
 /// All its mistakes.
 pub fn first(sources: Sources, namespace: &Namespace, dice: &dyn Dice) -> Result<InForce, Vec<Mistake>> {
-    Ok(InForce { engine: compile(&sources, namespace, dice)?, sources, entry_seq: None })
+    let engine = compile(&sources, namespace, dice)?;
+    Ok(InForce { version_on_record: engine.version(), engine, sources, entry_seq: None })
 }
 
 /// The policy that was in force when the node stopped, from the store. None on the first start.
 ///
+/// A stored policy under which this program cannot go on (it was made for another version's words, say) is passed over for that of
+/// the home's files, which is then recorded like any other.
+///
 /// # Errors
-/// The store cannot be read, or what it keeps is not a policy.
-pub fn restore(store: &Store, namespace: &Namespace, dice: &dyn Dice) -> Result<Option<InForce>, Error> {
+/// The store cannot be read, what it keeps is not a policy, or neither policy will do.
+pub fn restore(
+    store: &Store,
+    files: Option<&Sources>,
+    namespace: &Namespace,
+    dice: &dyn Dice,
+) -> Result<Option<InForce>, Error> {
     store.read(|reader| {
         let Some((version, blob, entry_seq)) = crate::rows::policy(reader, namespace)? else { return Ok(None) };
         let bytes = reader.blob(&blob)?.ok_or_else(|| Error::broken("the policy in force is not in the store"))?;
-        let sources = Sources::decode(&bytes).map_err(Error::broken)?;
-        let engine = compile(&sources, namespace, dice)
-            .map_err(|mistakes| Error::broken(format!("the stored policy does not compile: {mistakes:?}")))?;
-        if engine.version() != version {
+        let stored = Sources::decode(&bytes).map_err(Error::broken)?;
+        if stored.version() != version {
             return Err(Error::broken("the stored policy is not the one that its row names"));
         }
-        Ok(Some(InForce { engine, sources, entry_seq: Some(entry_seq) }))
+        let (engine, sources) = match compile(&stored, namespace, dice) {
+            Ok(engine) => (engine, stored),
+            Err(mistakes) => {
+                let first = mistakes.first().map(ToString::to_string);
+                tracing::error!(first, "the policy that was in force will not do any more; the files decide");
+                let list = |found: Vec<Mistake>| found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let files = files.ok_or_else(|| {
+                    Error::broken(format!(
+                        "the stored policy will not do, and the files cannot be read: {}",
+                        list(mistakes)
+                    ))
+                })?;
+                let engine = compile(files, namespace, dice).map_err(|found| {
+                    Error::broken(format!("neither the stored policy nor that of the files will do: {}", list(found)))
+                })?;
+                (engine, files.clone())
+            }
+        };
+        Ok(Some(InForce { engine, sources, entry_seq: Some(entry_seq), version_on_record: version }))
     })
 }
 
@@ -92,7 +134,7 @@ pub fn restore(store: &Store, namespace: &Namespace, dice: &dyn Dice) -> Result<
 /// The store cannot write.
 pub async fn reload(context: &Context, sources: Sources) -> Result<Loaded, Error> {
     let current = context.policy();
-    if current.entry_seq.is_some() && sources.version() == current.engine.version() {
+    if current.entry_seq.is_some() && sources.version() == current.version_on_record {
         return Ok(Loaded::Unchanged);
     }
     let engine = match compile(&sources, &context.namespace, context.dice.as_ref()) {
@@ -104,7 +146,7 @@ pub async fn reload(context: &Context, sources: Sources) -> Result<Loaded, Error
     let action = context.action("policy.load", ResourceKind::Policy, version.as_str())?;
     let granted = context.permit(&node, action, None).await?;
     let bytes = sources.encode();
-    let blob = steward_seal::Digest::of(&bytes);
+    let blob = Digest::of(&bytes);
     let place = key([("namespace", context.namespace.as_str())]);
     let policies = engine.listed().len();
     let mut change = context
@@ -122,7 +164,8 @@ pub async fn reload(context: &Context, sources: Sources) -> Result<Loaded, Error
         change = change.guard(Guard::absent("policy", place));
     }
     let done = context.commit(change).await?;
-    context.put_in_force(InForce { engine, sources, entry_seq: Some(done.recorded.seq) });
+    let version_on_record = engine.version();
+    context.put_in_force(InForce { engine, sources, entry_seq: Some(done.recorded.seq), version_on_record });
     tracing::info!(version, policies, "a policy is in force");
     Ok(Loaded::InForce { policies })
 }
@@ -138,7 +181,13 @@ pub async fn may_ask(context: &Context, caller: &Caller) -> Result<(), Error> {
 
 /// What would be decided. Nothing is permitted or recorded.
 pub fn weigh(context: &Context, actor: Actor, action: Action, owner: Option<String>) -> Verdict {
-    let question =
-        Question { id: ActionId::new(context.now(), context.dice.as_ref()), actor, key: None, action, owner };
+    let question = Question {
+        id: ActionId::new(context.now(), context.dice.as_ref()),
+        actor,
+        key: None,
+        action,
+        owner,
+        gives: Gives::default(),
+    };
     context.policy().engine.weigh(&question)
 }

@@ -6,6 +6,7 @@ use steward_clock::Timestamp;
 use steward_naming::{ActionId, KeyId, Namespace, visible};
 use steward_permit::{
     Action, ActionName, Actor, Denial, DenialCode, Issuer, KeyUse, Matched, Permit, Resource, ResourceKind, Ruling,
+    Scope, Tier,
 };
 use steward_seal::Digest;
 
@@ -30,6 +31,17 @@ pub struct Question {
     pub action: Action,
     /// The full name of whom the resource belongs to, as the node knows it, and never as the caller says.
     pub owner: Option<String>,
+    /// What it would give, of a key or an agent that is to be made.
+    pub gives: Gives,
+}
+
+/// What a key or an agent that is to be made could do: so that policies can say who may give what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gives {
+    /// The scopes of a key.
+    pub scopes: Option<Vec<Scope>>,
+    /// The tier of an agent.
+    pub tier: Option<Tier>,
 }
 
 /// What the policies say of a question. Not a permit.
@@ -117,7 +129,7 @@ impl Engine {
     /// The denial, to be recorded. A policy that could not be evaluated denies, even where another permits.
     pub fn decide(&self, question: Question, now: Timestamp) -> Result<Permit, Box<Denial>> {
         let verdict = self.weigh(&question);
-        let Question { id, actor, key, action, owner: _ } = question;
+        let Question { id, actor, key, action, .. } = question;
         let (policies, policy_version) = (verdict.policies, self.version);
         let ruling = Ruling { id, actor, key: key.map(|k| k.id), action, policies, policy_version, at: now };
         match verdict.code {

@@ -30,7 +30,7 @@ mod vocabulary;
 mod tests;
 
 pub use compile::MAX_POLICIES;
-pub use engine::{Effect, Engine, Listed, Question, Verdict};
+pub use engine::{Effect, Engine, Gives, Listed, Question, Verdict};
 pub use mistake::Mistake;
 pub use sources::{MAX_SOURCES_BYTES, Source, Sources, SourcesError};
 pub use table::{Because, Case, CaseResult, Table};

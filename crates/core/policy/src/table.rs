@@ -23,7 +23,7 @@ use toml::{
 };
 
 use crate::{
-    engine::{Engine, Question, Verdict},
+    engine::{Engine, Gives, Question, Verdict},
     mistake::Mistake,
 };
 
@@ -62,6 +62,7 @@ pub struct Case {
     pub action: String,
     resource: (ResourceKind, String),
     owner: Option<Who>,
+    gives: Gives,
     /// Whether it must be allowed.
     pub allowed: bool,
     /// By what.
@@ -192,6 +193,7 @@ impl Case {
             key,
             action: Action::new(home.clone(), name, resource),
             owner: owner.transpose()?,
+            gives: self.gives.clone(),
         })
     }
 
@@ -241,8 +243,20 @@ struct Reader<'a> {
 }
 
 /// The fields of a case.
-const FIELDS: [&str; 10] =
-    ["name", "actor", "tier", "roles", "key_scopes", "action", "resource", "owner", "expect", "because"];
+const FIELDS: [&str; 12] = [
+    "name",
+    "actor",
+    "tier",
+    "roles",
+    "key_scopes",
+    "action",
+    "resource",
+    "owner",
+    "gives_scopes",
+    "gives_tier",
+    "expect",
+    "because",
+];
 
 type Field<'a> = Spanned<DeValue<'a>>;
 
@@ -277,6 +291,10 @@ impl Reader<'_> {
         let action = fields.get("action").and_then(|f| self.string(f)).unwrap_or_default();
         let resource = fields.get("resource").and_then(|f| self.resource(f));
         let owner = fields.get("owner").and_then(|f| self.who(f));
+        let gives = Gives {
+            scopes: fields.get("gives_scopes").map(|f| self.words::<Scope>(f)),
+            tier: fields.get("gives_tier").and_then(|f| self.word::<Tier>(f)),
+        };
         let allowed = fields.get("expect").and_then(|f| self.expect(f));
         let because = fields.get("because").and_then(|f| self.because(f));
         match (&actor, fields.get("tier"), fields.get("roles")) {
@@ -308,7 +326,7 @@ impl Reader<'_> {
         }
         let line = crate::mistake::position(self.text, start).0;
         let (actor, resource, allowed) = (actor?, resource?, allowed?);
-        Some(Case { name, line, actor, tier, roles, key_scopes, action, resource, owner, allowed, because })
+        Some(Case { name, line, actor, tier, roles, key_scopes, action, resource, owner, gives, allowed, because })
     }
 
     fn string(&mut self, field: &Field<'_>) -> Option<String> {

@@ -14,7 +14,7 @@ use steward_clock::{Dice, Timestamp};
 use steward_naming::{ActionId, KeyId};
 use steward_permit::{Action, ActionName, Actor, KeyUse, Resource, ResourceKind, Role, Scope, Tier};
 
-use crate::engine::Question;
+use crate::engine::{Gives, Question};
 
 /// The kinds of actors, in the order of the bits of [`Known::applies`].
 const ACTORS: [&str; 3] = ["Agent", "Person", "Node"];
@@ -22,8 +22,8 @@ const ACTORS: [&str; 3] = ["Agent", "Person", "Node"];
 /// An action of the schema.
 struct Known {
     uid: EntityUid,
-    /// With all groups that it is in as its parents.
-    entity: Entity,
+    /// Itself, with all groups that it is in as its parents. What a question adds is all that Cedar has to close anew.
+    itself: Entities,
     /// Which kinds of actors may ask it of which kinds of resources: bit `actor * 16 + resource kind`.
     applies: u64,
 }
@@ -108,7 +108,8 @@ impl Vocabulary {
             let known = actions.entry(action.id().unescaped().to_owned()).or_insert_with(|| {
                 let groups = hierarchy.ancestors(action).into_iter().flatten().cloned().collect();
                 let entity = Entity::new_no_attrs(action.clone(), groups);
-                Known { uid: action.clone(), entity, applies: 0 }
+                let itself = Entities::from_entities([entity], None).expect("one entity is no circle");
+                Known { uid: action.clone(), itself, applies: 0 }
             });
             let (principal, resource) = (env.principal().to_string(), env.resource().to_string());
             let actor = ACTORS.iter().position(|a| *a == principal);
@@ -140,9 +141,8 @@ impl Vocabulary {
         if known.applies >> bit & 1 == 0 {
             return Asked::Misapplied;
         }
-        let said = self.entities(question).and_then(|mut entities| {
-            entities.push(known.entity.clone());
-            let entities = Entities::from_entities(entities, None).map_err(|e| e.to_string())?;
+        let said = self.entities(question).and_then(|entities| {
+            let entities = known.itself.clone().add_entities(entities, None).map_err(|e| e.to_string())?;
             Ok((self.request(question, known, None)?, entities))
         });
         match said {
@@ -166,6 +166,13 @@ impl Vocabulary {
         if let Some(person) = question.actor.via() {
             let via = format!("{person}@{}", question.actor.namespace());
             pairs.push(("via".to_owned(), RestrictedExpression::new_string(via)));
+        }
+        if let Some(scopes) = &question.gives.scopes {
+            let scopes = scopes.iter().map(|s| text(s.as_str()));
+            pairs.push(("gives_scopes".to_owned(), RestrictedExpression::new_set(scopes)));
+        }
+        if let Some(tier) = question.gives.tier {
+            pairs.push(("gives_tier".to_owned(), text(tier.as_str())));
         }
         let context = Context::from_pairs(pairs).map_err(|e| e.to_string())?;
         let (principal, resource) = (self.principal_uid(question), self.resource_uid(question));
@@ -323,9 +330,11 @@ fn samples(action: &str) -> impl Iterator<Item = Question> {
                 key: None,
                 action: Action::new(namespace.clone(), name.clone(), resource),
                 owner: None,
+                gives: Gives::default(),
             };
             let key = KeyUse { id: KeyId::new(start, &Zeros), scopes: Scope::ALL.to_vec() };
-            [Question { key: Some(key), owner: Some("sample".to_owned()), ..bare.clone() }, bare]
+            let gives = Gives { scopes: Some(Scope::ALL.to_vec()), tier: Some(Tier::T0) };
+            [Question { key: Some(key), owner: Some("sample".to_owned()), gives, ..bare.clone() }, bare]
         })
     })
 }

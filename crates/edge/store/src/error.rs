@@ -56,6 +56,9 @@ impl CommitError {
             Some(rusqlite::ErrorCode::SystemIoFailure) => Self::Closed(format!(
                 "the system refuses to read or write ({error}); look at the disk, then restart the node"
             )),
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                Self::Closed("another program holds the database; end it, then try again".to_owned())
+            }
             Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Conflict(error.to_string()),
             _ => Self::Broken(error.to_string()),
         }

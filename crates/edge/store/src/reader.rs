@@ -376,7 +376,7 @@ pub(crate) fn audit_all(connection: &Connection, mut audit: Audit, state: bool) 
     }
     let mut state = StateAudit::new(report);
     for table in Table::all(connection)?.values() {
-        table.scan(connection, |columns| state.row(&table.name, &table.key_of(&columns), &columns))?;
+        table.scan(connection, |key, columns| state.row(&table.name, key, columns))?;
     }
     let named: Vec<Digest> = state.blobs().copied().collect();
     let mut content = connection.prepare("SELECT bytes FROM blob WHERE digest = ?1")?;

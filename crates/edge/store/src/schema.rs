@@ -20,6 +20,9 @@ pub struct Migration {
 /// `STWD`: says that a SQLite file is a store of ours.
 const APPLICATION_ID: i64 = 0x5354_5744;
 
+/// How long the writer waits for another program that holds the database.
+const WRITER_WAITS: Duration = Duration::from_secs(3);
+
 /// What the store itself keeps.
 const OWN: &[Migration] = &[Migration {
     name: "store-0001",
@@ -69,7 +72,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Connection, String
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(WRITER_WAITS)?;
     connection.set_prepared_statement_cache_capacity(128);
     let application: i64 = connection.query_row("PRAGMA application_id", [], |r| r.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;

@@ -108,32 +108,25 @@ impl Table {
         }
     }
 
-    /// Calls `each` with every row: all columns, and the version as one of them.
-    pub(crate) fn scan(
-        &self,
-        connection: &Connection,
-        mut each: impl FnMut(BTreeMap<String, Cell>),
-    ) -> Result<(), StoreError> {
+    /// Calls `each` with the key and with all columns of every row, the version as one of them. Both maps are made once and
+    /// filled anew for each row; what is null stands there as [`Cell::Null`], which is not part of a digest.
+    pub(crate) fn scan(&self, connection: &Connection, mut each: impl FnMut(&Key, &Key)) -> Result<(), StoreError> {
         let mut statement = connection.prepare(&self.select)?;
         let mut rows = statement.query([])?;
+        let names = || self.columns.iter().map(String::as_str).chain([VERSION]);
+        let mut columns: Key = names().map(|name| (name.to_owned(), Cell::Null)).collect();
+        let mut key: Key = self.key.iter().map(|name| (name.clone(), Cell::Null)).collect();
         while let Some(row) = rows.next()? {
-            let mut columns = BTreeMap::new();
-            for (n, name) in self.columns.iter().map(String::as_str).chain([VERSION]).enumerate() {
-                let cell = match row.get_ref(n)? {
-                    ValueRef::Null => continue,
-                    ValueRef::Integer(i) => Cell::Int(i),
-                    ValueRef::Text(t) => match std::str::from_utf8(t) {
-                        Ok(t) => Cell::Text(t.to_owned()),
-                        // Text that is none was not written by us: shown as bytes, its digest is another one.
-                        Err(_) => Cell::Blob(t.to_vec()),
-                    },
-                    ValueRef::Blob(b) => Cell::Blob(b.to_vec()),
-                    // We write no floats; one that is there was put there behind our back.
-                    ValueRef::Real(f) => Cell::Blob(f.to_be_bytes().to_vec()),
-                };
-                columns.insert(name.to_owned(), cell);
+            for (n, name) in names().enumerate() {
+                let value = row.get_ref(n)?;
+                if let Some(cell) = key.get_mut(name) {
+                    fill(cell, value);
+                }
+                if let Some(cell) = columns.get_mut(name) {
+                    fill(cell, value);
+                }
             }
-            each(columns);
+            each(&key, &columns);
         }
         Ok(())
     }
@@ -141,6 +134,26 @@ impl Table {
     /// The key's columns of a row, in their order.
     pub(crate) fn key_of(&self, columns: &BTreeMap<String, Cell>) -> Key {
         self.key.iter().filter_map(|c| Some((c.clone(), columns.get(c)?.clone()))).collect()
+    }
+}
+
+/// Puts a value into a cell. Text takes the place of text.
+fn fill(cell: &mut Cell, value: ValueRef<'_>) {
+    match (value, cell) {
+        (ValueRef::Text(bytes), cell) => match (std::str::from_utf8(bytes), cell) {
+            (Ok(text), Cell::Text(old)) => {
+                old.clear();
+                old.push_str(text);
+            }
+            (Ok(text), cell) => *cell = Cell::Text(text.to_owned()),
+            // Text that is none was not written by us: shown as bytes, its digest is another one.
+            (Err(_), cell) => *cell = Cell::Blob(bytes.to_vec()),
+        },
+        (ValueRef::Null, cell) => *cell = Cell::Null,
+        (ValueRef::Integer(i), cell) => *cell = Cell::Int(i),
+        (ValueRef::Blob(bytes), cell) => *cell = Cell::Blob(bytes.to_vec()),
+        // We write no floats; one that is there was put there behind our back.
+        (ValueRef::Real(f), cell) => *cell = Cell::Blob(f.to_be_bytes().to_vec()),
     }
 }
 

@@ -150,6 +150,7 @@ impl Thread {
     }
 
     fn run(mut self, mut inbox: mpsc::Receiver<Job>) {
+        let _gone = Gone(Arc::clone(&self.broken));
         let mut group = Vec::with_capacity(MAX_GROUP);
         while let Some(first) = inbox.blocking_recv() {
             group.push(first);
@@ -407,6 +408,18 @@ impl Thread {
             .and_then(|mut s| s.execute([note]))
             .map_err(sqlite)?;
         Ok(())
+    }
+}
+
+/// Says that there is no writer any more, however it ended.
+struct Gone(Arc<Mutex<Option<String>>>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        // Whoever panicked may hold the lock poisoned; then nobody reads it either.
+        if let Ok(mut broken) = self.0.lock() {
+            broken.get_or_insert_with(|| "the writer ended".to_owned());
+        }
     }
 }
 

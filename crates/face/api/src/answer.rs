@@ -16,7 +16,7 @@ pub const ERROR_URN: &str = "urn:steward:error:";
 
 /// A refusal on its way out.
 pub(crate) struct Refused {
-    error: Error,
+    error: Box<Error>,
     trace: Option<TraceId>,
     /// A status that says more than the error's kind.
     status: Option<StatusCode>,
@@ -24,7 +24,7 @@ pub(crate) struct Refused {
 
 impl Refused {
     pub(crate) fn new(error: Error, trace: Option<TraceId>) -> Self {
-        Self { error, trace, status: None }
+        Self { error: Box::new(error), trace, status: None }
     }
 
     /// The same, with a status that says more than the error's kind.
@@ -62,6 +62,7 @@ fn title(kind: Kind) -> &'static str {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let Self { error, trace, status: said } = self;
+        let error = *error;
         let trace = trace.map(|t| t.to_string());
         if let Some(context) = error.context() {
             tracing::error!(trace, code = error.code, context, "a request failed");

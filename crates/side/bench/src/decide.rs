@@ -14,7 +14,7 @@ use steward_app_node::system::{SystemClock, SystemDice};
 use steward_clock::Clock as _;
 use steward_naming::{ActionId, KeyId, Namespace};
 use steward_permit::{Action, ActionName, Actor, KeyUse, Resource, ResourceKind, Scope, Tier};
-use steward_policy::{Engine, Question, Source, Sources};
+use steward_policy::{Engine, Gives, Question, Source, Sources};
 
 use crate::{
     measure::{Spent, on_this_thread},
@@ -102,6 +102,7 @@ pub(crate) fn question(agent: usize) -> Result<Question> {
         key: Some(KeyUse { id: KeyId::new(now, &SystemDice), scopes: vec![Scope::Act] }),
         action: Action::new(namespace, ActionName::parse("fs.write")?, resource),
         owner: Some(name.to_string()),
+        gives: Gives::default(),
     })
 }
 

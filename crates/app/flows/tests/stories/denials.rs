@@ -21,7 +21,7 @@ async fn the_first_is_recorded_and_the_rest_of_its_minute_is_counted() {
         let path = format!("/etc/{n}");
         assert_eq!(code(node.act(&otto, "scribe", "fs.write", &path, b"x").await), "NOT_PERMITTED");
     }
-    for (action, resource) in [("infra.read", "db"), ("shell", "ls"), ("ansible.check", "web"), ("logs.read", "/x")] {
+    for (action, resource) in [("exec", "ls"), ("shell", "ls"), ("logs.read", "/x")] {
         // Its tier may; this node has no tool for it.
         assert_eq!(code(node.act(&otto, "scribe", action, resource, b"").await), "NO_TOOL", "{action}");
     }
@@ -48,6 +48,19 @@ async fn the_first_is_recorded_and_the_rest_of_its_minute_is_counted() {
     assert_eq!(entries(&node, kind::ACTION_REFUSED).len(), 3);
     node.restart().await;
     assert_eq!(counts(&node), [four.clone(), four]);
+}
+
+#[tokio::test]
+async fn made_up_names_are_counted_as_one() {
+    let (node, otto) = desk().await;
+    for n in 0..50 {
+        assert_eq!(code(node.act(&otto, "scribe", &format!("made.up{n}"), "x", b"").await), "UNKNOWN_ACTION");
+    }
+    assert_eq!(entries(&node, kind::ACTION_REFUSED).len(), 1, "whoever makes up names fills no disk");
+    node.clock().advance_ms(60_000);
+    tend(node.context(), &node.home().policies(), &mut Tended::default()).await.expect("a round");
+    let more = json!([{"actor": "agent scribe.acme.internal", "action": "*", "code": "UNKNOWN_ACTION", "more": "49"}]);
+    assert_eq!(counts(&node), [more]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use steward_naming::{ActionId, KeyId, Name, Namespace};
 use steward_permit::{Action, ActionName, Actor, KeyUse, Resource, ResourceKind, Role, Scope, Tier};
 
 use crate::{
-    engine::{Engine, Question},
+    engine::{Engine, Gives, Question},
     sources::{Source, Sources},
 };
 
@@ -82,6 +82,7 @@ fn question(actor: Actor, action: &str, kind: ResourceKind, id: &str) -> Questio
         actor,
         key: None,
         action: Action::new(home(), ActionName::parse(action).expect("valid"), resource),
+        gives: Gives::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use steward_clock::{Clock, Dice};
 use steward_ledger::{Audit, Report, kind};
 use steward_naming::{ActionId, Namespace};
 use steward_permit::{Action, ActionName, Actor, Denial, Permit, Resource, ResourceKind};
-use steward_policy::{Engine, Question, Sources};
+use steward_policy::{Engine, Gives, Question, Sources};
 use steward_seal::SigningKey;
 use steward_store::{Archive, Change, Guard, Key, Migration, Options, Row, Store, StoreError, key};
 use steward_testkit::{HandClock, SeededDice};
@@ -80,6 +80,7 @@ impl World {
             key: None,
             action: Action::new(namespace, ActionName::parse(name).expect("valid"), resource),
             owner: None,
+            gives: Gives::default(),
         }
     }
 

@@ -18,7 +18,7 @@ fn agent(row: AgentRow) -> AgentRecord {
         description: row.description,
         capabilities: row.capabilities,
         manifest: row.manifest.to_string(),
-        status: "active".to_owned(),
+        status: row.status,
         added_at: row.added_at.to_string(),
         allowed: row.allowed,
         refused: row.refused,
