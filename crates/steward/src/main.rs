@@ -1,6 +1,7 @@
 //! The executable: reads the configuration, builds the parts, serves; or runs a command against a node that is up.
 
 mod configuration;
+mod connections;
 mod demo;
 mod up;
 

@@ -24,7 +24,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{configuration::Configuration, demo};
+use crate::{configuration::Configuration, connections::Listener, demo};
 
 /// How often the background looks.
 const TEND_EVERY_MS: u64 = 1_000;
@@ -52,7 +52,14 @@ pub(crate) async fn up(globals: &Globals, arguments: &UpArgs) -> Result<()> {
     if is_new && !home.configuration().exists() {
         write_private(&home.configuration(), configuration.written().as_bytes())?;
     }
+    // Before anything is recorded: a start that cannot listen is none.
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}; `--listen 127.0.0.1:0` picks a free port"))?;
+    let address = listener.local_addr()?;
     let opened = steward_app_flows::open(&settings, Arc::new(SystemClock), Arc::new(SystemDice)).await?;
+    // Of a node that died: the lock says that it is gone.
+    let _ = fs::remove_file(home.address());
     let context = opened.context;
     let roles = vec![Role::Operator, Role::Admin];
     if let Some(way_in) = steward_app_people::bootstrap(&context, operator, roles).await? {
@@ -60,10 +67,6 @@ pub(crate) async fn up(globals: &Globals, arguments: &UpArgs) -> Result<()> {
     }
     // From here on a signal is kept until there is something to stop; before, it ends the process, which harms nothing.
     let signals = Signals::take()?;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}; `--listen 127.0.0.1:0` picks a free port"))?;
-    let address = listener.local_addr()?;
     let node = Arc::new(Node::new(NodeParts {
         context: Arc::clone(&context),
         home: home.clone(),
@@ -136,7 +139,7 @@ async fn serve(listener: TcpListener, node: Arc<Node>, mut stopping: watch::Rece
     let stop = async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     };
-    axum::serve(listener, steward_api::router(node)).with_graceful_shutdown(stop).await
+    axum::serve(Listener::new(listener), steward_api::router(node)).with_graceful_shutdown(stop).await
 }
 
 async fn tend_until(context: Arc<Context>, node: Arc<Node>, home: Home, mut stopping: watch::Receiver<bool>) {

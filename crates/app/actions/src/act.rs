@@ -304,6 +304,7 @@ pub(crate) async fn settled(
             .map_err(|e| if e.kind == Kind::Refused { Error::broken(e).of_action(row.id.clone()) } else { e })?;
         let change = context
             .change(&node, granted, kind::ACTION_SETTLED, row.id.as_str())
+            .urgent()
             .guard(row.guard())
             .outcome(outcome.clone())
             .row(row.row());

@@ -2,7 +2,7 @@
 
 use steward_app_node::{Caller, Context, Error};
 use steward_ledger::{ActorKind, Body, Verdict, kind};
-use steward_naming::{ActionId, visible};
+use steward_naming::{ActionId, Namespace, visible};
 use steward_permit::{DenialCode, ResourceKind};
 use steward_store::EntryRow;
 
@@ -21,14 +21,14 @@ pub struct Explained {
     pub entries: Vec<u64>,
 }
 
-fn explained(context: &Context, reader: &steward_store::Reader<'_>, entry: EntryRow) -> Result<Explained, Error> {
+fn explained(namespace: &Namespace, reader: &steward_store::Reader<'_>, entry: EntryRow) -> Result<Explained, Error> {
     let body = entry.read_body()?;
     let id = entry.decision_id.as_deref().and_then(|id| id.parse::<ActionId>().ok());
     let (effect, entries) = match id {
         None => (None, vec![entry.seq]),
         Some(id) => {
             let entries = rows::entries_of(reader, &id)?.into_iter().map(|e| e.seq).collect();
-            (rows::effect(reader, &context.namespace, &id)?, entries)
+            (rows::effect(reader, namespace, &id)?, entries)
         }
     };
     Ok(Explained { entry, body, effect, entries })
@@ -42,10 +42,12 @@ pub async fn actions(context: &Context, caller: &Caller, filter: &Filter) -> Res
     context
         .allow(caller, context.action("action.read", ResourceKind::Ledger, context.namespace.as_str())?, None)
         .await?;
-    context.store.read(|reader| {
-        let entries = rows::decisions(reader, filter)?;
-        entries.into_iter().map(|entry| explained(context, reader, entry)).collect()
-    })
+    let (namespace, filter) = (context.namespace.clone(), filter.clone());
+    let scanned = context.store.scan(move |reader| {
+        let entries = rows::decisions(reader, &filter)?;
+        entries.into_iter().map(|entry| explained(&namespace, reader, entry)).collect()
+    });
+    scanned.await
 }
 
 /// One action.
@@ -74,7 +76,7 @@ pub fn own(context: &Context, id: &ActionId) -> Result<Explained, Error> {
                 "action `{id}` on record; a refusal that was repeated within a minute is only counted"
             ))
         })?;
-        explained(context, reader, entry)
+        explained(&context.namespace, reader, entry)
     })
 }
 

@@ -211,13 +211,25 @@ pub struct Filter {
 /// # Errors
 /// The store cannot be read.
 pub fn decisions(reader: &Reader<'_>, filter: &Filter) -> Result<Vec<EntryRow>, StoreError> {
+    // Only what is asked for stands in the query, so that the index of what is asked for serves it.
+    let mut conditions = "WHERE kind IN ('action.intended', 'action.refused', 'action.decided')".to_owned();
     let before = filter.before.map(|b| i64::try_from(b).unwrap_or(i64::MAX));
-    reader.entries(
-        "WHERE kind IN ('action.intended', 'action.refused', 'action.decided')
-         AND (?1 IS NULL OR actor = ?1) AND (?2 IS NULL OR decision = ?2) AND (?3 IS NULL OR seq < ?3)
-         ORDER BY seq DESC LIMIT ?4",
-        &[&filter.agent, &filter.decision, &before, &filter.limit],
-    )
+    let mut values: Vec<&dyn rusqlite::ToSql> = Vec::new();
+    if let Some(agent) = &filter.agent {
+        values.push(agent);
+        conditions.push_str(&format!(" AND actor = ?{}", values.len()));
+    }
+    if let Some(decision) = &filter.decision {
+        values.push(decision);
+        conditions.push_str(&format!(" AND decision = ?{}", values.len()));
+    }
+    if let Some(before) = &before {
+        values.push(before);
+        conditions.push_str(&format!(" AND seq < ?{}", values.len()));
+    }
+    values.push(&filter.limit);
+    conditions.push_str(&format!(" ORDER BY seq DESC LIMIT ?{}", values.len()));
+    reader.entries(&conditions, &values)
 }
 
 /// Every entry about one action, in order.

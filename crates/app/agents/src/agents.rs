@@ -114,11 +114,12 @@ pub async fn add(context: &Context, caller: &Caller, manifest: &Manifest) -> Res
 /// It is not allowed.
 pub async fn agents(context: &Context, caller: &Caller) -> Result<Vec<AgentRow>, Error> {
     context.allow(caller, context.action("agent.read", ResourceKind::Agent, "*")?, None).await?;
-    context.store.read(|reader| {
+    let scanned = context.store.scan(|reader| {
         let mut agents = rows::agents(reader)?;
         agents.iter_mut().try_for_each(|agent| rows::count(reader, agent))?;
         Ok(agents)
-    })
+    });
+    scanned.await
 }
 
 /// One agent, by its short or full name.

@@ -97,9 +97,9 @@ async fn read_by(context: &Context, caller: &Caller, what: &str, of: String) -> 
 ///
 /// # Errors
 /// It is not allowed.
-pub async fn search(context: &Context, caller: &Caller, filter: &Filter, said: String) -> Result<Vec<EntryRow>, Error> {
+pub async fn search(context: &Context, caller: &Caller, filter: Filter, said: String) -> Result<Vec<EntryRow>, Error> {
     read_by(context, caller, "search", said).await?;
-    Ok(context.store.read(|reader| rows::search(reader, filter))?)
+    Ok(context.store.scan(move |reader| rows::search(reader, &filter)).await?)
 }
 
 /// One entry.

@@ -199,6 +199,7 @@ async fn record(
     let granted = context.permit(&node, action, None).await?;
     let change = context
         .change(&node, granted, kind, context.namespace.as_str())
+        .urgent()
         .detail("program", concat!("steward ", env!("CARGO_PKG_VERSION")));
     context.commit(change).await?;
     Ok(())

@@ -50,6 +50,8 @@ codes! {
     LAST_ADMIN,
     /// Too many requests at once.
     BUSY,
+    /// A body that did not arrive in time, or a request that took too long.
+    TIMEOUT,
     /// Something is broken inside; the log says what.
     INTERNAL,
 }

@@ -271,6 +271,7 @@ impl Context {
         let granted = self.permit(&node, action, None).await?;
         let change = self
             .change(&node, granted, kind::DENIALS_COUNTED, self.namespace.as_str())
+            .urgent()
             .detail("minute", counted.minute.to_string())
             .detail("counts", counted.to_json());
         self.commit(change).await?;

@@ -228,7 +228,8 @@ pub async fn revoke_key(context: &Context, caller: &Caller, id: &KeyId) -> Resul
     let used_up = Caller { spend: None, ..caller.clone() };
     let caller = if caller.key.as_ref().is_some_and(|key| key.id == *id) { &used_up } else { caller };
     let revoked = KeyRow { status: "revoked".to_owned(), ..row.clone() };
-    let change = context.change(caller, granted, kind::KEY_REVOKED, id.as_str()).guard(row.guard()).row(revoked.row());
+    let change =
+        context.change(caller, granted, kind::KEY_REVOKED, id.as_str()).urgent().guard(row.guard()).row(revoked.row());
     let done = context.commit(change).await?;
     Ok(KeyRow { entry_seq: done.recorded.seq, ..revoked })
 }

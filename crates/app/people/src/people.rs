@@ -135,6 +135,7 @@ pub async fn disable(context: &Context, caller: &Caller, name: &Label) -> Result
     // One other administrator must still be there, or two who disable each other would leave nobody.
     let change = context
         .change(caller, granted, kind::PERSON_DISABLED, name.as_str())
+        .urgent()
         .guard(row.guard())
         .guards(others.first().map(|p| p.guard()))
         .row(disabled.row());

@@ -24,6 +24,7 @@ pub struct Change {
     pub(crate) outcome: Option<BodyOutcome>,
     pub(crate) confidence_bp: Option<u16>,
     pub(crate) trace: Option<TraceId>,
+    pub(crate) urgent: bool,
 }
 
 impl Change {
@@ -40,7 +41,14 @@ impl Change {
             outcome: None,
             confidence_bp: None,
             trace: None,
+            urgent: false,
         }
+    }
+
+    /// May use the reserve of a store that has reached its limit: taking leave away, settling, stopping (SEC-5).
+    #[must_use]
+    pub fn urgent(self) -> Self {
+        Self { urgent: true, ..self }
     }
 
     /// What must still hold when it is written.

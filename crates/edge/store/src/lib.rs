@@ -30,6 +30,7 @@ use std::{
 use steward_clock::{Clock, Dice};
 use steward_permit::Denial;
 use steward_seal::{SigningKey, note::NoteKey};
+use tokio::sync::Semaphore;
 
 pub use archive::Archive;
 pub use change::{Change, Committed, Guard, Recorded, Refusal, Row};
@@ -45,6 +46,9 @@ pub const MAX_GROUP: usize = 256;
 
 /// The most changes that wait for the writer; beyond, callers wait to hand theirs in.
 pub const MAX_WAITING: usize = 1024;
+
+/// The most scans at once: each keeps a processor and the disk busy.
+pub const MAX_SCANS: usize = 4;
 
 /// The largest blob in bytes.
 pub const MAX_BLOB_BYTES: usize = 8 << 20;
@@ -70,6 +74,7 @@ pub struct Options {
 pub struct Store {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
+    scans: Arc<Semaphore>,
     head_key: Arc<NoteKey>,
     path: Arc<PathBuf>,
 }
@@ -88,6 +93,7 @@ impl Store {
         Ok(Self {
             writer: Arc::new(writer),
             readers: Arc::new(readers),
+            scans: Arc::new(Semaphore::new(MAX_SCANS)),
             head_key: Arc::new(head_key),
             path: Arc::new(path.to_owned()),
         })
@@ -115,6 +121,21 @@ impl Store {
     /// Whatever `read` returns, and what keeps the database from being read.
     pub fn read<T, E: From<StoreError>>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T, E>) -> Result<T, E> {
         self.readers.read(read)
+    }
+
+    /// The same on a thread for such: for what reads much, so that requests that read little do not wait for it. A few at once.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn scan<T, E>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let _place = self.scans.acquire().await.expect("the places are never closed");
+        let store = self.clone();
+        let scanned = tokio::task::spawn_blocking(move || store.read(read)).await;
+        scanned.unwrap_or_else(|e| Err(StoreError::Damaged(format!("reading it ended in a panic: {e}")).into()))
     }
 
     /// The key that verifies the tree heads, with the origin as its name.

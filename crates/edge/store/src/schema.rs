@@ -102,12 +102,16 @@ fn configure(connection: &Connection, options: &Options) -> Result<(), StoreErro
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The log is folded back into the database by a thread of its own, off the writer's path.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    if let Some(bytes) = options.max_bytes {
-        let page: u64 = connection.query_row("PRAGMA page_size", [], |r| r.get(0))?;
-        let pages = (bytes / page).clamp(1, u64::from(u32::MAX - 1));
-        let _: i64 = connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |r| r.get(0))?;
+    if let Some(pages) = max_pages(connection, options.max_bytes)? {
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     }
     Ok(())
+}
+
+/// The most pages that the database may have.
+pub(crate) fn max_pages(connection: &Connection, max_bytes: Option<u64>) -> Result<Option<u64>, StoreError> {
+    let page: u64 = connection.query_row("PRAGMA page_size", [], |r| r.get(0))?;
+    Ok(max_bytes.map(|bytes| (bytes / page).clamp(1, u64::from(u32::MAX - 1))))
 }
 
 /// The database and its log are readable by their owner alone (SEC-3).

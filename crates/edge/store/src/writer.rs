@@ -23,12 +23,15 @@ use crate::{
     MAX_BLOB_BYTES, MAX_GROUP, MAX_WAITING, Options,
     change::{Change, Committed, Guard, Recorded, Refusal, Row},
     error::{CommitError, StoreError},
-    reader,
+    reader, schema,
     tables::{Key, Table, VERSION},
 };
 
 /// After so many entries the log is folded back into the database.
 const CHECKPOINT_EVERY: u64 = 2_000;
+
+/// Pages beyond the limit that urgent changes may use: 1 MiB, some hundred of them.
+const RESERVE_PAGES: u64 = 256;
 
 type Tables = std::collections::BTreeMap<String, Table>;
 
@@ -120,6 +123,8 @@ struct Thread {
     broken: Arc<Mutex<Option<String>>>,
     fold: std_mpsc::SyncSender<()>,
     since_fold: u64,
+    /// The most pages of the database, if there is a limit.
+    max_pages: Option<u64>,
 }
 
 impl Thread {
@@ -131,6 +136,7 @@ impl Thread {
         fold: std_mpsc::SyncSender<()>,
     ) -> Result<Self, StoreError> {
         let tables = Table::all(&connection)?;
+        let max_pages = schema::max_pages(&connection, options.max_bytes)?;
         let edge = reader::edge(&connection)?;
         let time = reader::last_time(&connection)?.unwrap_or(Timestamp::MIN);
         reader::check_head(&connection, &edge, &origin, &options.tree_head_key)?;
@@ -146,6 +152,7 @@ impl Thread {
             broken,
             fold,
             since_fold: 0,
+            max_pages,
         })
     }
 
@@ -219,6 +226,9 @@ impl Thread {
         let sqlite = |e: rusqlite::Error| CommitError::of(&e);
         injected(mishap::at("commit.before_begin"))?;
         self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut s| s.execute([])).map_err(sqlite)?;
+        if let Some(pages) = self.max_pages {
+            self.limit_pages(pages)?;
+        }
         let before = self.edge.size();
         let mut tiles = Vec::new();
         let mut outcomes = Vec::with_capacity(group.len());
@@ -263,6 +273,12 @@ impl Thread {
         statement.execute([]).map(|_| ()).map_err(|e| CommitError::of(&e))
     }
 
+    /// SQLite lowers the limit to what there is at least.
+    fn limit_pages(&self, pages: u64) -> Result<(), CommitError> {
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        self.connection.query_row(&sql, [], |_| Ok(())).map_err(|e| CommitError::of(&e))
+    }
+
     fn stop(&self, reason: &str) {
         tracing::error!(reason, "the store takes no more changes");
         *self.broken.lock().expect("no holder of this lock panics") = Some(reason.to_owned());
@@ -275,6 +291,12 @@ impl Thread {
         }
         for guard in &change.guards {
             self.check(guard)?;
+        }
+        if change.urgent
+            && let Some(pages) = self.max_pages
+        {
+            // Until the group is committed; the next one begins with the limit again.
+            self.limit_pages(pages.saturating_add(RESERVE_PAGES))?;
         }
         let seq = self.edge.size();
         let mut body = Body::permitted(&change.permit, &change.subject);

@@ -1,6 +1,10 @@
 //! The door: who may come in, as whom, with what.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     body::Bytes,
@@ -15,10 +19,13 @@ use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_naming::TraceId;
 use steward_seal::json::{self, JsonError, Limits};
 
-use crate::{MAX_BODY_BYTES, answer::Refused, node::Node};
+use crate::{MAX_BODY_BYTES, REQUEST_TIMEOUT_S, answer::Refused, node::Node};
 
 /// How often a verb is tried again because something changed under it.
 const ATTEMPTS: u32 = 3;
+
+/// How long a body may take to arrive, in seconds.
+const BODY_WITHIN_S: u64 = 15;
 
 /// The deepest that a request's JSON nests.
 const MAX_DEPTH: usize = 32;
@@ -31,8 +38,18 @@ pub(crate) async fn admit(State(node): State<Arc<Node>>, request: Request, next:
             Error::invalid("this node does not go by that name; use the address that it printed when it started");
         return Refused::new(error, None).with_status(StatusCode::MISDIRECTED_REQUEST).into_response();
     }
+    if request.uri().path() == "/healthz" {
+        return next.run(request).await;
+    }
     match node.places.try_acquire() {
-        Ok(_place) => next.run(request).await,
+        Ok(_place) => {
+            let answer = tokio::time::timeout(Duration::from_secs(REQUEST_TIMEOUT_S), next.run(request)).await;
+            answer.unwrap_or_else(|_| {
+                let message = "this took too long; what it began is finished all the same: look before asking again";
+                let error = Error::new(Kind::Unavailable, code::TIMEOUT, message);
+                Refused::new(error, None).with_status(StatusCode::REQUEST_TIMEOUT).into_response()
+            })
+        }
         Err(_) => {
             let error = Error::new(Kind::Unavailable, code::BUSY, "too many requests at once; come back in a second");
             Refused::new(error, None).into_response()
@@ -45,6 +62,8 @@ pub(crate) struct Visit {
     node: Arc<Node>,
     token: Option<String>,
     trace: TraceId,
+    /// Who came, as it was found before the body was read; for the first attempt.
+    came: Mutex<Option<Caller>>,
 }
 
 impl FromRequestParts<Arc<Node>> for Visit {
@@ -53,7 +72,11 @@ impl FromRequestParts<Arc<Node>> for Visit {
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Refused> {
         let context = &node.context;
         let trace = TraceId::new(context.now(), context.dice.as_ref());
-        Ok(Self { node: Arc::clone(node), token: bearer(&parts.headers), trace })
+        let visit = Self { node: Arc::clone(node), token: bearer(&parts.headers), trace, came: Mutex::new(None) };
+        // Nobody sends a body before they have shown a key.
+        let caller = visit.authenticate()?;
+        *visit.came.lock().expect("no holder of this lock panics") = Some(caller);
+        Ok(visit)
     }
 }
 
@@ -104,13 +127,21 @@ impl Visit {
         }
     }
 
-    fn caller(&self, changes: bool) -> Result<Caller, Refused> {
+    fn authenticate(&self) -> Result<Caller, Refused> {
         let token = self.token.as_deref().unwrap_or_default();
         let caller = authenticate(&self.node.context, token, Some(self.trace.clone()));
-        let caller = caller.map_err(|error| {
+        caller.map_err(|error| {
             self.node.count_unauthenticated();
             self.refused(error)
-        })?;
+        })
+    }
+
+    fn caller(&self, changes: bool) -> Result<Caller, Refused> {
+        let came = self.came.lock().expect("no holder of this lock panics").take();
+        let caller = match came {
+            Some(caller) => caller,
+            None => self.authenticate()?,
+        };
         if caller.spend.is_some() && !changes {
             let message = "a key that is good for one request is for something that is recorded, not for reading";
             return Err(self.refused(Error::new(Kind::Refused, code::KEY_SINGLE_USE, message)));
@@ -138,10 +169,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Err(Refused::new(Error::invalid("send JSON, with `Content-Type: application/json`"), None));
         }
         let too_large = || {
-            let message = format!("the body has more than {MAX_BODY_BYTES} bytes, which is the most that is read");
+            let message = "the body is larger than this route reads; docs/api.md names the limits";
             Refused::new(Error::new(Kind::Invalid, code::BODY_TOO_LARGE, message), None)
         };
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+        let reading = Bytes::from_request(request, state);
+        let read = tokio::time::timeout(Duration::from_secs(BODY_WITHIN_S), reading).await.map_err(|_| {
+            let error = Error::new(Kind::Invalid, code::TIMEOUT, "the body did not arrive in time; send it at once");
+            Refused::new(error, None).with_status(StatusCode::REQUEST_TIMEOUT)
+        })?;
+        let bytes = read.map_err(|rejection| match rejection {
             BytesRejection::FailedToBufferBody(_) => too_large(),
             _ => Refused::new(Error::invalid("the body could not be read"), None),
         })?;

@@ -12,24 +12,30 @@ mod node;
 mod openapi;
 mod routes;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, header},
     middleware,
     routing::{get, post},
 };
 use tower::ServiceBuilder;
-use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
 pub use answer::ERROR_URN;
 pub use node::{Node, NodeParts};
 pub use openapi::openapi;
 
-/// The most bytes of a request's body: a file of 8 MiB in base 64, and what is around it.
+/// The most bytes of a body that carries a file: 8 MiB in base 64, and what is around it.
 pub const MAX_BODY_BYTES: usize = 12 << 20;
+
+/// The most bytes of any other body.
+pub const MAX_DOCUMENT_BYTES: usize = 256 << 10;
+
+/// The most exports that are written at once: each holds a thread, and a snapshot of the store.
+pub const MAX_EXPORTS: usize = 4;
 
 /// The longest that a request is worked on, in seconds. What it began is finished all the same.
 pub const REQUEST_TIMEOUT_S: u64 = 60;
@@ -58,7 +64,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/keys/{id}/revoke", post(people::revoke_key))
         .route("/v1/agents", get(agents::list).post(agents::add))
         .route("/v1/agents/{name}", get(agents::show))
-        .route("/v1/agents/{name}/actions", post(actions::act))
+        .route("/v1/agents/{name}/actions", post(actions::act).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)))
         .route("/v1/decisions", post(actions::decide))
         .route("/v1/actions", get(actions::list))
         .route("/v1/actions/{id}", get(actions::show))
@@ -81,12 +87,8 @@ pub fn router(node: Arc<Node>) -> Router {
                 .layer(fixed(header::CACHE_CONTROL, "no-store"))
                 .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
                 .layer(CatchPanicLayer::custom(answer::panicked))
-                .layer(TimeoutLayer::with_status_code(
-                    StatusCode::REQUEST_TIMEOUT,
-                    Duration::from_secs(REQUEST_TIMEOUT_S),
-                ))
                 .layer(middleware::from_fn_with_state(Arc::clone(&node), door::admit))
-                .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
+                .layer(DefaultBodyLimit::max(MAX_DOCUMENT_BYTES)),
         )
         .with_state(node)
 }

@@ -9,7 +9,7 @@ use steward_app_node::{Context, home::Home};
 use steward_policy::Mistake;
 use tokio::sync::Semaphore;
 
-use crate::MAX_REQUESTS;
+use crate::{MAX_EXPORTS, MAX_REQUESTS};
 
 /// What a node is made of, for the faces.
 pub struct NodeParts {
@@ -34,6 +34,7 @@ pub struct Node {
     pub(crate) authorities: Vec<String>,
     pub(crate) demo: bool,
     pub(crate) places: Semaphore,
+    pub(crate) exports: Arc<Semaphore>,
     unauthenticated: AtomicU64,
     mistakes: Mutex<Vec<Mistake>>,
 }
@@ -48,6 +49,7 @@ impl Node {
             authorities: parts.authorities,
             demo: parts.demo,
             places: Semaphore::new(MAX_REQUESTS),
+            exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             unauthenticated: AtomicU64::new(0),
             mistakes: Mutex::new(Vec::new()),
         }

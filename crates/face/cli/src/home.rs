@@ -41,8 +41,15 @@ pub(crate) fn user_folder() -> Option<PathBuf> {
     std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
-/// Where the node of this home says it listens; nothing if it does not run.
+/// Where the node of this home says it listens; nothing if it does not run. A node that was killed leaves its address behind, and
+/// somebody else may listen there now, who is to get no key: the address is believed while the node holds its lock.
 pub(crate) fn address(home: &Path) -> io::Result<Option<String>> {
+    match fs::File::open(home.join("run/lock")) {
+        Ok(lock) if lock.try_lock_shared().is_ok() => return Ok(None),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
     match read_small(&address_file(home), MAX_ADDRESS_BYTES) {
         Ok(text) => Ok(Some(String::from_utf8_lossy(&text).trim().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -87,7 +94,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(address(folder.path()).unwrap(), None);
         std::fs::create_dir(folder.path().join("run")).unwrap();
+        let lock = std::fs::File::create(folder.path().join("run/lock")).unwrap();
         std::fs::write(folder.path().join("run/address"), "http://127.0.0.1:4000\n").unwrap();
+        assert_eq!(address(folder.path()).unwrap(), None, "a node that is gone is believed nothing");
+        lock.lock().unwrap();
         assert_eq!(address(folder.path()).unwrap().as_deref(), Some("http://127.0.0.1:4000"));
         std::fs::write(folder.path().join("run/address"), vec![b'x'; 1000]).unwrap();
         assert!(address(folder.path()).is_err());

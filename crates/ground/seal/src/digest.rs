@@ -41,6 +41,17 @@ impl Digest {
     }
 }
 
+/// The value of each lower-case hexadecimal digit; of all else one that no digit has. An audit reads a few digests per entry.
+const VALUES: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
 /// What stands before the digits.
 const PREFIX: &str = "sha256:";
 
@@ -86,12 +97,17 @@ impl FromStr for Digest {
     type Err = MalformedDigest;
 
     fn from_str(text: &str) -> Result<Self, MalformedDigest> {
-        let digits = text.strip_prefix(PREFIX).ok_or(MalformedDigest)?;
-        if digits.bytes().any(|b| b.is_ascii_uppercase()) {
+        let digits = text.strip_prefix(PREFIX).map(str::as_bytes).ok_or(MalformedDigest)?;
+        let digits: &[u8; 64] = digits.try_into().map_err(|_| MalformedDigest)?;
+        let (mut bytes, mut seen) = ([0; 32], 0);
+        for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+            let (high, low) = (VALUES[usize::from(*high)], VALUES[usize::from(*low)]);
+            seen |= high | low;
+            *byte = high << 4 | low & 0x0f;
+        }
+        if seen > 0x0f {
             return Err(MalformedDigest);
         }
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(digits, &mut bytes).map_err(|_| MalformedDigest)?;
         Ok(Self(bytes))
     }
 }
@@ -135,5 +151,35 @@ mod tests {
         assert!("sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD".parse::<Digest>().is_err());
         assert!(d.to_string()[..70].parse::<Digest>().is_err());
         assert!(d.to_string()[7..].parse::<Digest>().is_err());
+        assert!(format!("{d}0").parse::<Digest>().is_err());
+    }
+
+    #[test]
+    fn each_digit_is_read_as_it_is_and_nothing_else_is_a_digit() {
+        let text = Digest::of(b"abc").to_string();
+        for at in 7..text.len() {
+            for byte in 0..=0x7f_u8 {
+                let mut changed = text.clone().into_bytes();
+                changed[at] = byte;
+                let changed = String::from_utf8(changed).expect("plain");
+                let is_digit = matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+                match changed.parse::<Digest>() {
+                    Ok(read) => assert!(is_digit && read.to_string() == changed, "{changed}"),
+                    Err(_) => assert!(!is_digit, "{changed}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn json_has_the_same_spelling() {
+        let d = Digest::of(b"abc");
+        let json = serde_json::to_string(&d).expect("text");
+        assert_eq!(json, format!("\"{d}\""));
+        assert_eq!(serde_json::from_str::<Digest>(&json).expect("a digest"), d);
+        assert_eq!(serde_json::from_str::<Digest>(&json.replace("sha256", "\\u0073ha256")).expect("escaped"), d);
+        for bad in ["1", "null", "\"sha256:\"", &json.to_uppercase()] {
+            assert!(serde_json::from_str::<Digest>(bad).is_err(), "{bad}");
+        }
     }
 }

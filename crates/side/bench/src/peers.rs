@@ -23,7 +23,7 @@ impl Rows {
     pub(crate) fn read(connection: &Connection, table: &str, version: &str, first: u64) -> Result<Self> {
         let sql = format!("SELECT * FROM {table} WHERE {version} >= ?1 ORDER BY {version}, rowid");
         let mut statement = connection.prepare(&sql)?;
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = Vec::new();
         let mut found = statement.query([first])?;
         while let Some(row) = found.next()? {

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use steward_app_entries::{self as verbs, Filter, Format};
-use steward_app_node::Error;
+use steward_app_node::{Error, Kind, code};
 use steward_store::EntryRow;
 use steward_wire::{EntryList, EntryRecord, ExportQuery, InclusionProof, Problem, SearchQuery};
 use tokio::sync::mpsc;
@@ -70,7 +70,7 @@ pub(crate) async fn search(visit: Visit, Asked(asked): Asked<SearchQuery>) -> Re
     let entries = visit
         .read(|context, caller| {
             let (filter, said) = (filter.clone(), said.clone());
-            async move { verbs::search(&context, &caller, &filter, said).await }
+            async move { verbs::search(&context, &caller, filter, said).await }
         })
         .await?;
     let next = entries.last().filter(|_| entries.len() == filter.limit as usize).map(|last| last.seq);
@@ -114,6 +114,10 @@ pub(crate) async fn export(visit: Visit, Asked(asked): Asked<ExportQuery>) -> Re
         "csv" => (Format::Csv, "text/csv; charset=utf-8"),
         _ => return Err(visit.refused(Error::invalid("`format` is `jsonl` or `csv`"))),
     };
+    let place = std::sync::Arc::clone(&visit.node().exports).try_acquire_owned().map_err(|_| {
+        let message = "other exports are being written; come back when one has ended";
+        visit.refused(Error::new(Kind::Unavailable, code::BUSY, message))
+    })?;
     let export = visit
         .read(|context, caller| {
             let view = asked.view.clone();
@@ -123,6 +127,8 @@ pub(crate) async fn export(visit: Visit, Asked(asked): Asked<ExportQuery>) -> Re
     let context = std::sync::Arc::clone(&visit.node().context);
     let (lines, sent) = mpsc::channel::<Result<Bytes, std::io::Error>>(EXPORT_WAITING);
     tokio::task::spawn_blocking(move || {
+        // Held until the last line is taken, or nobody listens any more.
+        let _place = place;
         let written = export.write(&context, |line| lines.blocking_send(Ok(line.into())).is_ok());
         if let Err(error) = written {
             tracing::error!(%error, "an export was cut off");
