@@ -17,6 +17,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Ended well.
 const DONE: u8 = 0;
+/// The configuration or the command line is wrong.
+const MISUSED: u8 = 2;
 /// The node could not start, or stopped because something is broken.
 const FAILED: u8 = 1;
 
@@ -31,13 +33,18 @@ fn main() -> ExitCode {
     };
     runtime.block_on(async {
         match &cli.command {
-            Command::Up(arguments) => match up::up(&cli.globals, arguments).await {
-                Ok(()) => ExitCode::from(DONE),
-                Err(error) => {
+            Command::Up(arguments) => {
+                let failed = |code: u8, error: anyhow::Error| {
                     eprintln!("error: {error:#}");
-                    ExitCode::from(FAILED)
+                    ExitCode::from(code)
+                };
+                match up::plan(&cli.globals, arguments) {
+                    Err(error) => failed(MISUSED, error),
+                    Ok(plan) => {
+                        up::up(plan).await.map_or_else(|error| failed(FAILED, error), |()| ExitCode::from(DONE))
+                    }
                 }
-            },
+            }
             _ => steward_cli::run(cli, Arc::new(SystemClock), env!("CARGO_PKG_VERSION")).await,
         }
     })

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{IsTerminal as _, Write as _},
+    net::SocketAddr,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -17,6 +18,7 @@ use steward_app_node::{
     system::{SystemClock, SystemDice},
 };
 use steward_cli::{Globals, UpArgs};
+use steward_naming::Label;
 use steward_permit::Role;
 use tokio::{
     net::TcpListener,
@@ -35,19 +37,37 @@ const STOP_WITHIN_S: u64 = 20;
 /// The signal of a write beyond `ulimit -f`, which kills whoever does not take it. The write then fails as on a full disk.
 const SIGXFSZ: i32 = 25;
 
-/// Starts the node, and serves until it is told to stop.
-pub(crate) async fn up(globals: &Globals, arguments: &UpArgs) -> Result<()> {
+/// What a node is started with, read and found to make sense.
+pub(crate) struct Plan {
+    home: Home,
+    is_new: bool,
+    configuration: Configuration,
+    listen: SocketAddr,
+    operator: Label,
+    settings: Settings,
+}
+
+/// Reads the configuration. Touches nothing.
+///
+/// # Errors
+/// What the person who starts the node has to mend.
+pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
     let home = Home::new(globals.home()?);
     let is_new = !home.store().exists();
     let configuration = configure(&home, arguments, is_new)?;
-    start_logging(&configuration.log)?;
-    let listen = configuration.listen()?;
     let settings = Settings {
         home: home.clone(),
         namespace: configuration.namespace()?,
         max_store_bytes: (configuration.max_store_bytes > 0).then_some(configuration.max_store_bytes),
     };
-    let operator = configuration.operator()?;
+    let (listen, operator) = (configuration.listen()?, configuration.operator()?);
+    start_logging(&configuration.log)?;
+    Ok(Plan { home, is_new, configuration, listen, operator, settings })
+}
+
+/// Starts the node, and serves until it is told to stop.
+pub(crate) async fn up(plan: Plan) -> Result<()> {
+    let Plan { home, is_new, configuration, listen, operator, settings } = plan;
     home.prepare()?;
     if is_new && !home.configuration().exists() {
         write_private(&home.configuration(), configuration.written().as_bytes())?;

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use steward_clock::Timestamp;
-use steward_seal::{equal_in_constant_time, hmac_sha256};
+use steward_seal::{equal_in_constant_time, from_lower_hex, hmac_sha256};
 
 use crate::kind;
 
@@ -91,11 +91,7 @@ impl Leaf {
         let kind_bytes = rest.len().checked_sub(TIME_BYTES + BEFORE_TIME.len()).ok_or(LeafError::Malformed)?;
         let (kind, rest) = rest.split_at(kind_bytes);
         let time = rest.strip_prefix(BEFORE_TIME).ok_or(LeafError::Malformed)?;
-        if digits.iter().any(u8::is_ascii_uppercase) {
-            return Err(malformed);
-        }
-        let mut body = [0; 32];
-        hex::decode_to_slice(digits, &mut body).map_err(|_| malformed)?;
+        let body = from_lower_hex(digits).ok_or(malformed)?;
         let kind = std::str::from_utf8(kind).ok().filter(|k| kind::is_well_formed(k)).ok_or(LeafError::Kind)?;
         let time = std::str::from_utf8(time).ok().and_then(|t| t.parse().ok()).ok_or(LeafError::Time)?;
         Ok(Self { time, kind: kind.to_owned(), body })

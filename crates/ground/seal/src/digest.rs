@@ -52,6 +52,18 @@ const VALUES: [u8; 256] = {
     values
 };
 
+/// 32 bytes from 64 lower-case hexadecimal digits. One spelling: capitals are no digits here.
+pub fn from_lower_hex(digits: &[u8]) -> Option<[u8; 32]> {
+    let digits: &[u8; 64] = digits.try_into().ok()?;
+    let (mut bytes, mut seen) = ([0; 32], 0);
+    for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+        let (high, low) = (VALUES[usize::from(*high)], VALUES[usize::from(*low)]);
+        seen |= high | low;
+        *byte = high << 4 | low & 0x0f;
+    }
+    (seen <= 0x0f).then_some(bytes)
+}
+
 /// What stands before the digits.
 const PREFIX: &str = "sha256:";
 
@@ -97,18 +109,8 @@ impl FromStr for Digest {
     type Err = MalformedDigest;
 
     fn from_str(text: &str) -> Result<Self, MalformedDigest> {
-        let digits = text.strip_prefix(PREFIX).map(str::as_bytes).ok_or(MalformedDigest)?;
-        let digits: &[u8; 64] = digits.try_into().map_err(|_| MalformedDigest)?;
-        let (mut bytes, mut seen) = ([0; 32], 0);
-        for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
-            let (high, low) = (VALUES[usize::from(*high)], VALUES[usize::from(*low)]);
-            seen |= high | low;
-            *byte = high << 4 | low & 0x0f;
-        }
-        if seen > 0x0f {
-            return Err(MalformedDigest);
-        }
-        Ok(Self(bytes))
+        let digits = text.strip_prefix(PREFIX).ok_or(MalformedDigest)?;
+        from_lower_hex(digits.as_bytes()).map(Self).ok_or(MalformedDigest)
     }
 }
 

@@ -22,6 +22,6 @@ pub mod note;
 mod number;
 mod sealed;
 
-pub use digest::{Digest, MalformedDigest, equal_in_constant_time, hmac_sha256};
+pub use digest::{Digest, MalformedDigest, equal_in_constant_time, from_lower_hex, hmac_sha256};
 pub use key::{Fingerprint, KeyError, SigningKey, VerifyingKey};
 pub use sealed::Sealed;

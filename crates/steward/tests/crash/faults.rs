@@ -207,11 +207,17 @@ async fn a_store_at_its_limit_refuses_and_goes_on_when_it_may_grow() {
     node.kill();
     life.facts.is_over();
 
-    // As small as it is, it may not even record that it starts: it says so, and what to do.
+    // As small as it is, it starts from its reserve, refuses what would grow, and still takes leave away (SEC-5).
     limited(size);
-    let dead = life.place.try_up(&[], &[]).err().expect("there is no room to record that it starts");
-    assert_eq!(dead.status.code(), Some(1));
-    assert!(dead.log.contains("there is no space left for the store; free some"), "{}", dead.log);
+    let node = life.place.up(&[]);
+    let refused = writes(&life, &node, "/limit/more", &mut chance).await.expect_err("there is no room");
+    assert_eq!(refused.code, "STORE_FULL");
+    let operator = life.ways(&node).operator;
+    let keys = operator.keys().await.expect("reads go on").keys;
+    let used = keys.iter().find(|key| key.status == "used").expect("the one that the operator logged in with");
+    let revoked = operator.revoke_key(&used.id).await.expect("a full store takes leave away");
+    assert_eq!(revoked.status, "revoked");
+    node.stop();
 
     limited(size + (64 << 20));
     let node = life.place.up(&[]);

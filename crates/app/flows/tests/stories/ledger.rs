@@ -139,7 +139,7 @@ async fn every_filter_finds_what_it_says() {
     let before = size(&node);
     let reader = node.again(&otto);
     let said = "actor=scribe".to_owned();
-    ledger::search(node.context(), &reader, &cases[1].0, said).await.expect("operators read");
+    ledger::search(node.context(), &reader, cases[1].0.clone(), said).await.expect("operators read");
     assert_eq!(size(&node), before + 1, "that it was read is on record");
     ledger::entry(node.context(), &reader, before).await.expect("operators read");
     assert_eq!(code(ledger::entry(node.context(), &reader, 1_000_000).await), "NOT_FOUND");

@@ -126,3 +126,22 @@ permit (principal, action == Action::"fs.write", resource) when { 92233720368547
     assert!(decision.errors.iter().any(|e| e.contains("overflow")), "{:?}", decision.errors);
     assert_eq!(recorded.decision_id.as_deref(), refused.action.as_ref().map(|id| id.as_str()));
 }
+
+/// It reads as prudence, and would let the node do nothing: what it does is done to things with names of their own.
+const ONLY_ITSELF: &str = r#"@id("only-itself")
+@description("The node acts on nothing but itself.")
+forbid (principal is Node, action, resource)
+unless { resource is Node && resource.id == principal.id };
+"#;
+
+#[tokio::test]
+async fn a_policy_under_which_the_node_could_not_go_on_is_a_mistake() {
+    let (mut node, otto) = desk().await;
+    add(&node, ONLY_ITSELF);
+    let mistakes = round(&node).await.mistakes;
+    assert!(mistakes.iter().any(|m| m.message.contains("policy.load")), "{mistakes:?}");
+    assert!(mistakes.iter().any(|m| m.message.contains("effect.settle")), "{mistakes:?}");
+    node.act(&otto, "scribe", "fs.write", "/reports/a.md", b"x").await.expect("what was in force still is");
+    node.restart().await;
+    node.act(&otto, "scribe", "fs.write", "/reports/b.md", b"x").await.expect("after a start, too");
+}

@@ -5,7 +5,7 @@ use axum::{
     http::{Method, Request, header},
 };
 use serde_json::{Value, json};
-use steward_api::MAX_BODY_BYTES;
+use steward_api::MAX_DOCUMENT_BYTES;
 
 use crate::{HOST, House};
 
@@ -24,7 +24,7 @@ async fn a_body_is_strict_json_of_a_bounded_size() {
         (r#"{"name":"paul\u0000","roles":["viewer"]}"#.to_owned(), 400, "INVALID_REQUEST", ""),
         (r#"{"name":"\ud800","roles":["viewer"]}"#.to_owned(), 400, "INVALID_REQUEST", ""),
         (format!(r#"{{"name":"paul","roles":{deep}}}"#), 400, "INVALID_REQUEST", ""),
-        (format!(r#"{{"name":"{}","roles":[]}}"#, "x".repeat(MAX_BODY_BYTES)), 413, "BODY_TOO_LARGE", "12582912"),
+        (format!(r#"{{"name":"{}","roles":[]}}"#, "x".repeat(MAX_DOCUMENT_BYTES)), 413, "BODY_TOO_LARGE", "limits"),
     ] {
         let shown: String = body.chars().take(60).collect();
         let answer = house.post_bytes("/v1/people", body).await;
