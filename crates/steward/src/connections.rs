@@ -30,13 +30,18 @@ const OTHER_FILES: u64 = 256;
 pub(crate) struct Listener {
     inner: TcpListener,
     places: Arc<Semaphore>,
+    quiet: Duration,
 }
 
 impl Listener {
     /// Takes connections from `inner`: as many as the limit on open files leaves room for.
     pub(crate) fn new(inner: TcpListener) -> Self {
         let room = usize::try_from(open_files().saturating_sub(OTHER_FILES)).unwrap_or(MAX_CONNECTIONS);
-        Self { inner, places: Arc::new(Semaphore::new(room.clamp(16, MAX_CONNECTIONS))) }
+        Self::with(inner, room.clamp(16, MAX_CONNECTIONS), Duration::from_secs(QUIET_S))
+    }
+
+    fn with(inner: TcpListener, places: usize, quiet: Duration) -> Self {
+        Self { inner, places: Arc::new(Semaphore::new(places)), quiet }
     }
 }
 
@@ -56,8 +61,8 @@ impl axum::serve::Listener for Listener {
         let place = Arc::clone(&self.places).acquire_owned().await.expect("the places are never closed");
         // axum's own listener takes care of errors of accepting: it waits, and tries again.
         let (stream, address) = axum::serve::Listener::accept(&mut self.inner).await;
-        let quiet = Box::pin(tokio::time::sleep(Duration::from_secs(QUIET_S)));
-        (Connection { stream, quiet, _place: place }, address)
+        let until = Box::pin(tokio::time::sleep(self.quiet));
+        (Connection { stream, quiet: self.quiet, until, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -68,7 +73,8 @@ impl axum::serve::Listener for Listener {
 /// A connection that ends when nothing has moved on it for a while.
 pub(crate) struct Connection {
     stream: TcpStream,
-    quiet: Pin<Box<Sleep>>,
+    quiet: Duration,
+    until: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -76,10 +82,11 @@ impl Connection {
     /// Something moved, or it may go on waiting; else it has been quiet for too long.
     fn watch<T>(&mut self, cx: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if moved.is_ready() {
-            self.quiet.as_mut().reset(Instant::now() + Duration::from_secs(QUIET_S));
+            let until = Instant::now() + self.quiet;
+            self.until.as_mut().reset(until);
             return moved;
         }
-        ready!(self.quiet.as_mut().poll(cx));
+        ready!(self.until.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -103,5 +110,39 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::{Router, routing::get};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::Listener;
+
+    /// Without the guard the second would wait for ever: the one place is taken by somebody who says nothing.
+    #[tokio::test]
+    async fn who_says_nothing_makes_room_for_who_does() {
+        let inner = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = inner.local_addr().expect("it is bound");
+        let listener = Listener::with(inner, 1, Duration::from_millis(50));
+        let serving =
+            tokio::spawn(axum::serve(listener, Router::new().route("/", get(|| async { "here" }))).into_future());
+        let mut silent = TcpStream::connect(address).await.expect("the system takes it");
+        let mut other = TcpStream::connect(address).await.expect("the system takes it");
+        other.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("sent");
+        let mut answer = String::new();
+        let read = tokio::time::timeout(Duration::from_secs(20), other.read_to_string(&mut answer));
+        read.await.expect("it gets its turn").expect("readable");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+        let mut nothing = Vec::new();
+        silent.read_to_end(&mut nothing).await.expect("it was ended");
+        assert!(nothing.is_empty());
+        serving.abort();
     }
 }

@@ -202,3 +202,16 @@ async fn the_same_refusal_again_names_the_first() {
     let later = refused(&house.post("/v1/agents/scribe/actions", &write).await);
     assert_ne!(later["action"], first["action"]);
 }
+
+/// Without the guard the node would wait for a body of which nothing ever comes, and hold a place for it.
+#[tokio::test]
+async fn nobody_sends_a_body_before_they_have_shown_a_key() {
+    let house = House::new().await;
+    for path in ["/v1/login", "/v1/people", "/v1/agents/scribe/actions", "/v1/decisions"] {
+        let never = Body::from_stream(tokio_stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let request = Request::post(path).header(header::HOST, HOST).header(header::CONTENT_TYPE, "application/json");
+        let answered = house.send(request.body(never).expect("a request"));
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(10), answered).await.expect("it is answered");
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (401, "UNAUTHENTICATED"), "{path}");
+    }
+}
