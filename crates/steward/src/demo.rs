@@ -15,7 +15,7 @@ use steward_app_node::{
 use steward_caller::{CallError, Caller, Secret};
 use steward_wire::{Act, AddAgent, AddPerson, CreateKey, Login};
 
-use crate::up::command;
+use crate::invocation::command;
 
 /// Name, tier, what it is for.
 const AGENTS: [(&str, &str, &str); 3] = [

@@ -3,6 +3,7 @@
 mod configuration;
 mod connections;
 mod demo;
+mod invocation;
 mod up;
 
 use std::{process::ExitCode, sync::Arc};

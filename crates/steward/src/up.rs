@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{IsTerminal as _, Write as _},
     net::SocketAddr,
-    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -26,7 +25,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{configuration::Configuration, connections::Listener, demo};
+use crate::{configuration::Configuration, connections::Listener, demo, invocation::command};
 
 /// How often the background looks.
 const TEND_EVERY_MS: u64 = 1_000;
@@ -220,16 +219,4 @@ async fn greet(configuration: &Configuration, home: &Home, url: &str, context: &
     // Nobody need listen: a node whose output is closed runs on.
     let _ = stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush());
     Ok(())
-}
-
-/// How this program is called, for the lines to try.
-pub(crate) fn command(home: &Path) -> String {
-    let program = std::env::current_exe().ok();
-    let program = program.as_deref().and_then(|p| {
-        let here = std::env::current_dir().ok()?;
-        Some(p.strip_prefix(here).unwrap_or(p).display().to_string())
-    });
-    let program = program.unwrap_or_else(|| "steward".to_owned());
-    let usual = Globals::default().home().is_ok_and(|usual| usual == home);
-    if usual { program } else { format!("{program} --home {}", home.display()) }
 }

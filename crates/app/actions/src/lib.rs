@@ -1,8 +1,8 @@
 //! Governed actions and their effects.
 //!
-//! [`act`] asks for one action as an agent and, if it is allowed, has it done: decided, journalled, done, settled
+//! [`act()`] asks for one action as an agent and, if it is allowed, has it done: decided, journalled, done, settled
 //! (decision 0001). [`settle_interrupted`] finishes what a node that died left behind, [`settle_left_behind`] what one that lives
-//! could not record. [`decide`] only decides and records, for effects that are enforced elsewhere. [`explain`] says why.
+//! could not record. [`decide`] only decides and records, for effects that are enforced elsewhere. [`explain()`] says why.
 //!
 //! Deliberately absent: effects other than writing a file (they come with runs), and deciding by a person (reviews, later).
 

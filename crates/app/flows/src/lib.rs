@@ -1,6 +1,6 @@
 //! What joins the nouns: starting a node, telling callers apart, and the work that is done without being asked for.
 //!
-//! [`open`] makes a [`Context`] from a home; [`authenticate`] knows people *and* agents; [`tend`] is the background.
+//! [`open()`] makes a context from a home; [`authenticate()`] knows people *and* agents; [`tend()`] is the background.
 
 mod authenticate;
 mod open;

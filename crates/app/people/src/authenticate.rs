@@ -5,7 +5,7 @@ use steward_naming::TraceId;
 use steward_permit::{Actor, KeyUse, Scope};
 
 use crate::{
-    keys::Holder,
+    holder::Holder,
     rows::{self, KeyRow, PersonRow},
     secret::Secret,
 };

@@ -7,7 +7,8 @@ use steward_permit::{Actor, ResourceKind, Role, Scope};
 use steward_store::Guard;
 
 use crate::{
-    keys::{Created, Holder, NewKey, draft},
+    holder::Holder,
+    keys::{Created, NewKey, draft},
     rows::{self, PersonRow},
 };
 

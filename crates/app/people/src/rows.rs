@@ -8,7 +8,7 @@ use steward_naming::{KeyId, Label, Name, Namespace};
 use steward_permit::{Role, Scope};
 use steward_store::{Guard, Key, Migration, Reader, Row, StoreError, key};
 
-use crate::keys::Holder;
+use crate::holder::Holder;
 
 /// The tables, as they came to be.
 pub const MIGRATIONS: &[Migration] = &[Migration {

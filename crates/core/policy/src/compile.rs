@@ -8,7 +8,7 @@ use cedar_policy::{
 use miette::Diagnostic;
 
 use crate::{
-    engine::{Effect, Listed},
+    listed::{Effect, Listed},
     mistake::{Mistake, position},
     slice::SlicedSet,
     sources::{MAX_SOURCES_BYTES, Source, Sources},

@@ -5,44 +5,19 @@ use std::fmt;
 use steward_clock::Timestamp;
 use steward_naming::{ActionId, KeyId, Namespace, visible};
 use steward_permit::{
-    Action, ActionName, Actor, Denial, DenialCode, Issuer, KeyUse, Matched, Permit, Resource, ResourceKind, Ruling,
-    Scope, Tier,
+    Action, ActionName, Actor, Denial, DenialCode, Issuer, Matched, Permit, Resource, ResourceKind, Ruling,
 };
 use steward_seal::Digest;
 
 use crate::{
     compile::compile,
+    listed::Listed,
     mistake::Mistake,
+    question::Question,
     slice::SlicedSet,
     sources::Sources,
     vocabulary::{Asked, Vocabulary},
 };
-
-/// What is asked of the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// The id that the decision will have.
-    pub id: ActionId,
-    /// Who asks.
-    pub actor: Actor,
-    /// The key that they ask with; none for the node, and for an agent inside its own run.
-    pub key: Option<KeyUse>,
-    /// What they ask for.
-    pub action: Action,
-    /// The full name of whom the resource belongs to, as the node knows it, and never as the caller says.
-    pub owner: Option<String>,
-    /// What it would give, of a key or an agent that is to be made.
-    pub gives: Gives,
-}
-
-/// What a key or an agent that is to be made could do: so that policies can say who may give what.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gives {
-    /// The scopes of a key.
-    pub scopes: Option<Vec<Scope>>,
-    /// The tier of an agent.
-    pub tier: Option<Tier>,
-}
 
 /// What the policies say of a question. Not a permit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,39 +32,6 @@ pub struct Verdict {
     pub errors: Vec<String>,
     /// How many policies were looked at.
     pub considered: usize,
-}
-
-/// What a policy does when it matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Effect {
-    /// It permits, unless another forbids.
-    Permit,
-    /// It forbids, whatever others say.
-    Forbid,
-}
-
-impl fmt::Display for Effect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Permit => "permit",
-            Self::Forbid => "forbid",
-        })
-    }
-}
-
-/// A policy in force, for people to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its `@id`.
-    pub id: String,
-    /// The file that it stands in.
-    pub file: String,
-    /// The line that it starts at, from 1.
-    pub line: usize,
-    /// What it does when it matches.
-    pub effect: Effect,
-    /// Its `@description`.
-    pub description: Option<String>,
 }
 
 /// The policies in force. Shared freely between threads; replaced as a whole when policy is loaded.

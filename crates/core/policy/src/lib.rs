@@ -18,7 +18,9 @@
 
 mod compile;
 mod engine;
+mod listed;
 mod mistake;
+mod question;
 #[doc(hidden)]
 pub mod slice;
 mod sources;
@@ -30,7 +32,9 @@ mod vocabulary;
 mod tests;
 
 pub use compile::MAX_POLICIES;
-pub use engine::{Effect, Engine, Gives, Listed, Question, Verdict};
+pub use engine::{Engine, Verdict};
+pub use listed::{Effect, Listed};
 pub use mistake::Mistake;
+pub use question::{Gives, Question};
 pub use sources::{MAX_SOURCES_BYTES, Source, Sources, SourcesError};
 pub use table::{Because, Case, CaseResult, Table};

@@ -23,8 +23,9 @@ use toml::{
 };
 
 use crate::{
-    engine::{Engine, Gives, Question, Verdict},
+    engine::{Engine, Verdict},
     mistake::Mistake,
+    question::{Gives, Question},
 };
 
 /// The longest table that is read, in bytes: some ten thousand cases.

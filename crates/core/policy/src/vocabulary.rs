@@ -14,7 +14,7 @@ use steward_clock::{Dice, Timestamp};
 use steward_naming::{ActionId, KeyId};
 use steward_permit::{Action, ActionName, Actor, KeyUse, Resource, ResourceKind, Role, Scope, Tier};
 
-use crate::engine::{Gives, Question};
+use crate::question::{Gives, Question};
 
 /// The kinds of actors, in the order of the bits of [`Known::applies`].
 const ACTORS: [&str; 3] = ["Agent", "Person", "Node"];

@@ -15,12 +15,9 @@ use steward_seal::Digest;
 use crate::{
     beneath,
     error::{EffectError, failed, refused},
-    folders::{Folders, plain, read_bounded},
-    path::GrantPath,
+    folders::{Folders, Published, plain, read_bounded},
+    path::{GrantPath, MAX_FILE_BYTES},
 };
-
-/// The most bytes that a file may have, 8 MiB: it is held in memory, whole, by every request that writes one.
-pub const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The action that this crate carries out.
 const WRITE: &str = "fs.write";
@@ -34,15 +31,6 @@ pub struct Staged {
     id: ActionId,
     /// The digest of the action, which is bound to path and content.
     action: Digest,
-}
-
-/// A file that is in place and on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Published {
-    /// The digest of its content.
-    pub digest: Digest,
-    /// How many bytes it has.
-    pub bytes: u64,
 }
 
 impl Folders {

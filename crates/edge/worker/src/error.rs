@@ -5,10 +5,7 @@ use std::io;
 use rustix::io::Errno;
 use steward_naming::visible;
 
-use crate::{
-    effect::MAX_FILE_BYTES,
-    path::{GrantPath, PathError},
-};
+use crate::path::{GrantPath, MAX_FILE_BYTES, PathError};
 
 /// Why an effect did not happen, or is not known to have happened.
 ///

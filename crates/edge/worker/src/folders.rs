@@ -25,14 +25,21 @@ use steward_seal::Digest;
 
 use crate::{
     beneath,
-    effect::MAX_FILE_BYTES,
-    effect::Published,
     error::{EffectError, failed, refused},
-    path::GrantPath,
+    path::{GrantPath, MAX_FILE_BYTES},
 };
 
 const FILES: &str = "files";
 const STAGING: &str = "staging";
+
+/// A file that is in place and on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// The digest of its content.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
 
 /// The most that [`Folders::staged`] lists at a time, so that a start after a crash has bounded memory: discard those and ask
 /// again.

@@ -30,7 +30,7 @@ mod path;
 #[cfg(test)]
 mod tests;
 
-pub use effect::{MAX_FILE_BYTES, Published, Staged};
+pub use effect::Staged;
 pub use error::EffectError;
-pub use folders::{Folders, MAX_LISTED};
-pub use path::{GrantPath, MAX_DEPTH, MAX_PART_BYTES, MAX_PATH_BYTES, PathError};
+pub use folders::{Folders, MAX_LISTED, Published};
+pub use path::{GrantPath, MAX_DEPTH, MAX_FILE_BYTES, MAX_PART_BYTES, MAX_PATH_BYTES, PathError};

@@ -4,6 +4,9 @@ use std::fmt;
 
 use steward_naming::visible;
 
+/// The most bytes that a file may have, 8 MiB: it is held in memory, whole, by every request that writes one.
+pub const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
+
 /// The longest path in bytes: what the kernel takes in one call, and the longest resource that an action can name.
 pub const MAX_PATH_BYTES: usize = 4096;
 

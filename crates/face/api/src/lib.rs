@@ -49,7 +49,7 @@ pub fn router(node: Arc<Node>) -> Router {
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
         .route("/healthz", get(open::healthz))
-        .route("/v1/openapi.json", get(open::openapi))
+        .route("/v1/openapi.json", get(openapi::serve))
         .route("/v1/node/identity", get(open::identity))
         .route("/v1/ledger/head", get(open::head))
         .route("/v1/ledger/vkey", get(open::vkey))

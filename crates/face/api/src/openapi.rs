@@ -1,5 +1,9 @@
 //! The description of the API (OpenAPI 3.1), generated from the handlers. docs/openapi.json is this text; a test compares.
 
+use axum::{
+    http::header,
+    response::{IntoResponse as _, Response},
+};
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
@@ -13,7 +17,7 @@ use crate::routes::{actions, agents, entries, open, people, policies, status};
     modifiers(&Bearer),
     security(("key" = [])),
     paths(
-        open::healthz, open::openapi, open::identity, open::head, open::vkey, open::consistency, open::checkpoint, open::tile,
+        open::healthz, serve, open::identity, open::head, open::vkey, open::consistency, open::checkpoint, open::tile,
         people::login, people::list, people::add, people::disable, people::keys, people::create_key, people::revoke_key,
         agents::list, agents::add, agents::show,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
@@ -38,4 +42,10 @@ impl Modify for Bearer {
 pub fn openapi() -> String {
     let text = Description::openapi().to_pretty_json().expect("the description is JSON");
     format!("{text}\n")
+}
+
+/// This description of the API.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "node", responses((status = 200, description = "OpenAPI 3.1")), security(()))]
+pub(crate) async fn serve() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], openapi()).into_response()
 }

@@ -1,11 +1,9 @@
 //! What can be typed.
 
-use std::path::PathBuf;
-
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    home::{self, NoHome},
+    globals::Globals,
     verbs::{
         actions::{ActArgs, ActionVerb},
         agents::AgentVerb,
@@ -31,37 +29,6 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// What holds for every command.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Globals {
-    /// The folder of the node: all of its state, and how it is found [default: ~/.local/share/steward]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "STEWARD_HOME",
-        hide_env_values = true,
-        help_heading = "For every command"
-    )]
-    pub home: Option<PathBuf>,
-    /// Print JSON: what the node answered, in the shape of its API
-    #[arg(long, global = true, help_heading = "For every command")]
-    pub json: bool,
-    /// The node's address, instead of the one in its home: http://127.0.0.1:7878
-    #[arg(long, global = true, value_name = "URL", help_heading = "For every command")]
-    pub node: Option<String>,
-}
-
-impl Globals {
-    /// The node's home, as an absolute path: what was said, or the usual place.
-    ///
-    /// # Errors
-    /// Nothing was said, and there is no home directory to have a usual place in.
-    pub fn home(&self) -> Result<PathBuf, NoHome> {
-        home::home(self.home.as_deref())
-    }
 }
 
 /// A command.

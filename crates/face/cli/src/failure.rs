@@ -5,7 +5,7 @@ use std::{fmt, io};
 use steward_caller::CallError;
 use steward_wire::Problem;
 
-use crate::session;
+use crate::home;
 
 /// How a command ends. Scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl From<CallError> for Failure {
                 let details = problem.problems.iter().map(|p| format!("{}: {}", p.at, p.message)).collect();
                 let trace = problem.trace.as_ref().map(|t| format!("; request {t}")).unwrap_or_default();
                 let hint = match problem.status {
-                    401 if session::has_key_of_environment() => {
+                    401 if home::has_key_of_environment() => {
                         Some("put another key into STEWARD_KEY, or unset it".to_owned())
                     }
                     401 => Some("log in with `steward login`".to_owned()),

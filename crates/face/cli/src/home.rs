@@ -8,6 +8,9 @@ use std::{
 /// The most bytes of `run/address` that are read.
 const MAX_ADDRESS_BYTES: usize = 512;
 
+/// The environment variable with the key to use instead of the remembered one: an agent's, or that of a script.
+pub(crate) const KEY_VARIABLE: &str = "STEWARD_KEY";
+
 /// There is no place to look for a node in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it is not known where the node's home is: give it with --home DIR, or set STEWARD_HOME")]
@@ -34,6 +37,11 @@ pub(crate) fn home(said: Option<&Path>) -> Result<PathBuf, NoHome> {
         None => default_home()?,
     };
     fs::canonicalize(&home).or_else(|_| std::path::absolute(&home)).map_err(|_| NoHome)
+}
+
+/// Whether the environment holds a key.
+pub(crate) fn has_key_of_environment() -> bool {
+    std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty())
 }
 
 /// The user's own folder.

@@ -25,6 +25,7 @@
 
 mod cli;
 mod failure;
+mod globals;
 mod heads;
 mod home;
 mod memory;
@@ -39,8 +40,9 @@ use std::{process::ExitCode, sync::Arc};
 
 use steward_clock::Clock;
 
-pub use cli::{Cli, Command, Globals, UpArgs};
+pub use cli::{Cli, Command, UpArgs};
 pub use failure::Exit;
+pub use globals::Globals;
 pub use home::{address_file, default_home};
 
 /// Carries out every command but [`Command::Up`], which the binary handles.

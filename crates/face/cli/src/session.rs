@@ -6,16 +6,13 @@ use steward_caller::{Caller, Secret};
 use steward_clock::{Clock, Timestamp};
 
 use crate::{
-    cli::Globals,
     failure::{Exit, Failure},
+    globals::Globals,
     heads::Watch,
-    home,
+    home::{self, KEY_VARIABLE},
     memory::{Memory, NodeMemory},
     show::Show,
 };
-
-/// The environment variable with the key to use instead of the remembered one: an agent's, or that of a script.
-const KEY_VARIABLE: &str = "STEWARD_KEY";
 
 /// What every verb is given.
 pub(crate) struct Session {
@@ -169,9 +166,4 @@ fn key_of_environment() -> Result<Option<Secret>, Failure> {
             Err(Failure::misused(format!("{KEY_VARIABLE} holds no key; one is `stw_` and letters and digits")))
         }
     }
-}
-
-/// Whether the environment holds a key.
-pub(crate) fn has_key_of_environment() -> bool {
-    std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty())
 }

@@ -12,7 +12,13 @@ pub(crate) mod policy;
 pub(crate) mod proofs;
 pub(crate) mod verify;
 
-use crate::{cli::Command, failure::Failure, session::Session};
+use clap::CommandFactory as _;
+
+use crate::{
+    cli::{Cli, Command},
+    failure::Failure,
+    session::Session,
+};
 
 /// Carries out a command.
 pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result<(), Failure> {
@@ -28,7 +34,7 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Ledger(verb) => ledger::carry_out(session, verb).await,
         Command::Node(verb) => node::carry_out(session, verb).await,
         Command::Doctor => node::doctor(session).await,
-        Command::Completions(completions) => manual::complete(session, &completions),
-        Command::Man(man) => manual::man(session, &man),
+        Command::Completions(completions) => manual::complete(session, &completions, Cli::command()),
+        Command::Man(man) => manual::man(session, &man, Cli::command()),
     }
 }

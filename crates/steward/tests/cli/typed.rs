@@ -66,9 +66,9 @@ fn a_home_has_one_node_and_keeps_what_it_is() {
     node.stop();
     assert!(!place.home().join("run/address").exists(), "whoever finds no address finds no node");
     let no_demo = place.steward(&["up", "--demo", "--listen", "127.0.0.1:0"]);
-    ended(REFUSED, &no_demo);
+    ended(MISUSED, &no_demo);
     let outside = place.steward(&["up", "--listen", "192.0.2.1:0"]);
-    ended(REFUSED, &outside);
+    ended(MISUSED, &outside);
     assert!(outside.err.contains("can be reached from outside"), "{outside:?}");
 }
 

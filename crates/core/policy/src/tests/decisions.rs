@@ -5,7 +5,8 @@ use steward_permit::{Action, ActionName, Actor, DenialCode, Resource, ResourceKi
 
 use super::{agent, engine, home, key, now, person, question, with, without, write};
 use crate::{
-    engine::{Engine, Question, Verdict},
+    engine::{Engine, Verdict},
+    question::Question,
     sources::Sources,
 };
 

@@ -5,7 +5,8 @@ use steward_naming::{ActionId, KeyId, Name, Namespace};
 use steward_permit::{Action, ActionName, Actor, KeyUse, Resource, ResourceKind, Role, Scope, Tier};
 
 use crate::{
-    engine::{Engine, Gives, Question},
+    engine::Engine,
+    question::{Gives, Question},
     sources::{Source, Sources},
 };
 

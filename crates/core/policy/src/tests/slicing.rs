@@ -8,7 +8,8 @@ use steward_permit::{ResourceKind, Role, Tier};
 
 use super::{agent, engine, person, question, with, write};
 use crate::{
-    engine::{Engine, Question},
+    engine::Engine,
+    question::Question,
     slice::{Answer, MAX_SLICED_POLICIES, MAX_SLICES, SlicedSet},
     sources::Sources,
 };

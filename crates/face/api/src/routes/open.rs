@@ -39,12 +39,6 @@ pub(crate) async fn healthz(State(node): State<Arc<Node>>) -> Result<&'static st
     }
 }
 
-/// This description of the API.
-#[utoipa::path(get, path = "/v1/openapi.json", tag = "node", responses((status = 200, description = "OpenAPI 3.1")), security(()))]
-pub(crate) async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], crate::openapi()).into_response()
-}
-
 /// The newest signed tree head.
 #[utoipa::path(get, path = "/v1/ledger/head", tag = "ledger", responses((status = 200, body = LedgerHead)), security(()))]
 pub(crate) async fn head(State(node): State<Arc<Node>>) -> Result<Json<LedgerHead>, Refused> {

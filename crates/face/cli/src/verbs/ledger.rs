@@ -30,7 +30,7 @@ pub enum LedgerVerb {
     /// Find entries, newest first
     Search(Box<SearchArgs>),
     /// Verify the whole ledger in the node's home, without the node
-    Verify(VerifyArgs),
+    Verify(verify::VerifyArgs),
     /// Get an entry with the proof that it is in the ledger
     Prove {
         /// The entry's number
@@ -98,20 +98,6 @@ pub struct SearchArgs {
     /// At most so many
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
-}
-
-/// How to verify.
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// Compare the rows and blobs too, and name those that were changed behind the ledger's back
-    #[arg(long)]
-    pub(crate) state: bool,
-    /// A signed tree head that somebody kept (`ledger head` prints one); several are allowed
-    #[arg(long, value_name = "FILE")]
-    pub(crate) against: Vec<PathBuf>,
-    /// The verifier key [default: the one that was pinned at the login]
-    #[arg(long, value_name = "KEY")]
-    pub(crate) vkey: Option<String>,
 }
 
 pub(crate) async fn carry_out(session: &mut Session, verb: LedgerVerb) -> Result<(), Failure> {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::{cli::Cli, failure::Failure, session::Session};
+use crate::{failure::Failure, session::Session};
 
 /// Prints a completion script.
 #[derive(Debug, Args)]
@@ -21,20 +21,20 @@ pub struct ManArgs {
     dir: Option<PathBuf>,
 }
 
-pub(crate) fn complete(session: &mut Session, args: &CompletionsArgs) -> Result<(), Failure> {
+pub(crate) fn complete(session: &mut Session, args: &CompletionsArgs, mut program: Command) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "steward", &mut script);
+    clap_complete::generate(args.shell, &mut program, "steward", &mut script);
     session.show.bytes(&script)
 }
 
-pub(crate) fn man(session: &mut Session, args: &ManArgs) -> Result<(), Failure> {
+pub(crate) fn man(session: &mut Session, args: &ManArgs, program: Command) -> Result<(), Failure> {
     let Some(dir) = &args.dir else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        clap_mangen::Man::new(program).render(&mut page)?;
         return session.show.bytes(&page);
     };
     std::fs::create_dir_all(dir).map_err(|e| Failure::file("make", dir, &e))?;
-    clap_mangen::generate_to(Cli::command(), dir).map_err(|e| Failure::file("write into", dir, &e))?;
+    clap_mangen::generate_to(program, dir).map_err(|e| Failure::file("write into", dir, &e))?;
     session.show.aside(&format!(
         "The pages are in `{}`; read one with `man {}/steward.1`.",
         dir.display(),

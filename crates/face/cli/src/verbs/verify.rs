@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde::Serialize;
 use steward_ledger::{Audit, Finding, Place, Report, TreeHead, head};
 use steward_seal::{
@@ -16,7 +17,7 @@ use crate::{
     home::read_small,
     session::Session,
     show::{Ink, Looks, Word, facts_of, shown},
-    verbs::{ledger::VerifyArgs, proofs::pinned_key},
+    verbs::proofs::pinned_key,
 };
 
 /// The most bytes of a key's file that are read.
@@ -86,6 +87,20 @@ enum KeyFrom {
     Argument,
     Pinned,
     Home,
+}
+
+/// How to verify.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Compare the rows and blobs too, and name those that were changed behind the ledger's back
+    #[arg(long)]
+    pub(crate) state: bool,
+    /// A signed tree head that somebody kept (`ledger head` prints one); several are allowed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Vec<PathBuf>,
+    /// The verifier key [default: the one that was pinned at the login]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) vkey: Option<String>,
 }
 
 /// Verifies the ledger in the home. Exit code 1 on any finding.

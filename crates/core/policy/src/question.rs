@@ -1,0 +1,30 @@
+//! What is asked of the engine.
+
+use steward_naming::ActionId;
+use steward_permit::{Action, Actor, KeyUse, Scope, Tier};
+
+/// What is asked of the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The id that the decision will have.
+    pub id: ActionId,
+    /// Who asks.
+    pub actor: Actor,
+    /// The key that they ask with; none for the node, and for an agent inside its own run.
+    pub key: Option<KeyUse>,
+    /// What they ask for.
+    pub action: Action,
+    /// The full name of whom the resource belongs to, as the node knows it, and never as the caller says.
+    pub owner: Option<String>,
+    /// What it would give, of a key or an agent that is to be made.
+    pub gives: Gives,
+}
+
+/// What a key or an agent that is to be made could do: so that policies can say who may give what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gives {
+    /// The scopes of a key.
+    pub scopes: Option<Vec<Scope>>,
+    /// The tier of an agent.
+    pub tier: Option<Tier>,
+}
