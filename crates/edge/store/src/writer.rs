@@ -161,6 +161,8 @@ impl Thread {
         let mut group = Vec::with_capacity(MAX_GROUP);
         while let Some(first) = inbox.blocking_recv() {
             group.push(first);
+            // Where processors are scarce, whoever is about to hand something in gets to do so: the group shares one sync.
+            std::thread::yield_now();
             while group.len() < MAX_GROUP
                 && let Ok(next) = inbox.try_recv()
             {
