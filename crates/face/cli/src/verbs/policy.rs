@@ -172,23 +172,17 @@ fn test(session: &mut Session, table: Option<PathBuf>, policies: Option<PathBuf>
     }
 }
 
-/// Reads a folder of policies with its schema, as a node does; or one file, with the schema beside it or the one that ships.
+/// Reads a folder of policies, or one file, as a node does: with the program's own schema, whatever lies beside them.
 fn read_sources(path: &Path) -> Result<Sources, Failure> {
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-    let schema_file = folder.join(Sources::SCHEMA_FILE);
-    let schema = match schema_file.exists() || path.is_dir() {
-        true => Source { name: Sources::SCHEMA_FILE.to_owned(), text: read_text(&schema_file, MAX_SOURCES_BYTES)? },
-        false => Sources::shipped().schema,
-    };
     let mut policies = Vec::new();
     if path.is_dir() {
         read_folder(path, path, 0, &mut policies)?;
         policies.sort();
-    } else if path != schema_file {
+    } else {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         policies.push(Source { name, text: read_text(path, MAX_SOURCES_BYTES)? });
     }
-    Ok(Sources { schema, policies })
+    Ok(Sources { schema: Sources::shipped().schema, policies })
 }
 
 fn read_folder(root: &Path, folder: &Path, depth: usize, found: &mut Vec<Source>) -> Result<(), Failure> {
@@ -319,6 +313,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_shipped(folder.path());
         std::fs::write(folder.path().join("notes.txt"), "not a policy").unwrap();
+        // The node knows its own words, and this file is there to be read.
+        std::fs::write(folder.path().join(Sources::SCHEMA_FILE), "entity Other;").unwrap();
         assert_eq!(read_sources(folder.path()).unwrap().version(), Sources::shipped().version());
     }
 
