@@ -18,6 +18,7 @@ pub(crate) struct Configuration {
     pub(crate) namespace: String,
     pub(crate) operator: String,
     pub(crate) max_store_bytes: u64,
+    pub(crate) http_allow: Vec<String>,
     pub(crate) log: String,
     pub(crate) demo: bool,
 }
@@ -48,6 +49,10 @@ impl Configuration {
                 toml::Value::Boolean(_) => toml::Value::Boolean(
                     text.parse().with_context(|| format!("{name}: `{text}` is neither true nor false"))?,
                 ),
+                toml::Value::Array(_) => {
+                    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                    toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect())
+                }
                 _ => toml::Value::String(text),
             };
         }
@@ -63,6 +68,7 @@ impl Configuration {
                 Some(("namespace", _)) => format!("namespace = {:?}\n", self.namespace),
                 Some(("operator", _)) => format!("operator = {:?}\n", self.operator),
                 Some(("max_store_bytes", _)) => format!("max_store_bytes = {}\n", self.max_store_bytes),
+                Some(("http_allow", _)) => format!("http_allow = {:?}\n", self.http_allow),
                 Some(("log", _)) => format!("log = {:?}\n", self.log),
                 Some(("demo", _)) => format!("demo = {}\n", self.demo),
                 _ => format!("{line}\n"),
@@ -104,6 +110,7 @@ struct Partial {
     namespace: Option<String>,
     operator: Option<String>,
     max_store_bytes: Option<u64>,
+    http_allow: Option<Vec<String>>,
     log: Option<String>,
     demo: Option<bool>,
 }
@@ -130,10 +137,16 @@ mod tests {
 
     #[test]
     fn file_then_environment() {
-        let variables = [("STEWARD_LISTEN", "[::1]:0"), ("STEWARD_MAX_STORE_BYTES", "5"), ("STEWARD_DEMO", "true")];
+        let variables = [
+            ("STEWARD_LISTEN", "[::1]:0"),
+            ("STEWARD_MAX_STORE_BYTES", "5"),
+            ("STEWARD_DEMO", "true"),
+            ("STEWARD_HTTP_ALLOW", "example.org/docs/**, *.example.com"),
+        ];
         let read = read("listen = \"127.0.0.1:1\"\nnamespace = \"acme.internal\"\n", &variables).expect("valid");
         assert_eq!((read.listen.as_str(), read.namespace.as_str()), ("[::1]:0", "acme.internal"));
         assert_eq!((read.max_store_bytes, read.demo), (5, true));
+        assert_eq!(read.http_allow, ["example.org/docs/**", "*.example.com"]);
         let again: Configuration = toml::from_str(&read.written()).expect("what is written can be read");
         assert_eq!(again, read);
     }

@@ -1,10 +1,14 @@
 //! What `up --demo` does: over the API, with a key, like anybody else.
 //!
 //! On a new home it logs in as the operator, enrols a reviewer, registers agents, and asks for a few actions that are allowed and
-//! a few that are refused. It leaves a log-in key for whoever sits in front of it, and revokes its own. On a home that has
+//! a few that are refused. Then it runs agents: one through all phases of a task, one that spends its error budget and is revoked, that
+//! one once more, which is refused, and its successor, who takes the task over. It leaves a log-in key for whoever sits in front of it, and revokes its own. On a home that has
 //! agents already it does nothing.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -13,7 +17,7 @@ use steward_app_node::{
     home::{Home, write_private},
 };
 use steward_caller::{CallError, Caller, Secret};
-use steward_wire::{Act, AddAgent, AddPerson, CreateKey, Login};
+use steward_wire::{Act, AddAgent, AddPerson, CreateKey, Login, StartRun};
 
 use crate::invocation::command;
 
@@ -23,6 +27,40 @@ const AGENTS: [(&str, &str, &str); 3] = [
     ("scribe", "T1", "Writes plans and reports."),
     ("builder", "T2", "Writes anything in its own folder."),
 ];
+
+/// Agents that run: name, which of the demo's programs, and what it is for.
+const RUNNERS: [(&str, &str, &str); 3] = [
+    ("designer", "planner", "Designs systems."),
+    ("novice", "fumbler", "Reports problems."),
+    ("veteran", "planner", "Takes over."),
+];
+
+/// The template of their packets.
+const TEMPLATE: &str = r#"{
+  "deliverables": ["/reports/{task}.md"],
+  "constraints": {
+    "scope": ["fs.read:/reports/**", "fs.write:/reports/**"],
+    "forbidden": ["fs.write:/reports/secret/**"],
+    "required_steps": [{"step": "write the report", "artifact": "/reports/{task}.md"}]
+  },
+  "success_criteria": [
+    {"kind": "artifact", "path": "/reports/{task}.md", "contains": "Boundaries"},
+    {"kind": "command", "argv": ["grep", "-q", "Proof", "/files/reports/{task}.md"]}
+  ],
+  "error_budget": {"max_total_errors": 8, "max_same_error_repeats": 2, "max_procedure_violations": 1},
+  "escalation_rules": [{"when": "half_of_budget", "then": "notify"}]
+}"#;
+
+/// Agent, task, objective, and what it shows.
+const RUNS: [(&str, &str, &str, &str); 4] = [
+    ("designer", "design", "Design a microservices architecture", "a task through all phases"),
+    ("novice", "migration", "Plan the migration of the shop", "eight problems spend its budget: it is revoked"),
+    ("novice", "migration", "Plan the migration of the shop", "a revoked agent does not start again"),
+    ("veteran", "migration", "Plan the migration of the shop", "its successor reads the handoff, and completes"),
+];
+
+/// How long a run of the demo may take before the demo goes on without it.
+const RUN_WITHIN_S: u64 = 60;
 
 /// Agent, action, resource, content, and what it shows.
 const ACTIONS: [(&str, &str, &str, &str, &str); 7] = [
@@ -69,7 +107,19 @@ pub(crate) async fn run(home: &Home, url: &str, context: &Context) -> Result<Str
             version: "1.0.0".to_owned(),
             tier: tier.to_owned(),
             description: description.to_owned(),
-            capabilities: Vec::new(),
+            ..AddAgent::default()
+        };
+        api.add_agent(&agent).await?;
+    }
+    for (name, program, description) in RUNNERS {
+        let agent = AddAgent {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            tier: "T1".to_owned(),
+            description: description.to_owned(),
+            command: Some(["steward", "demo-agent", program].map(str::to_owned).to_vec()),
+            packet: Some(TEMPLATE.to_owned()),
+            ..AddAgent::default()
         };
         api.add_agent(&agent).await?;
     }
@@ -104,6 +154,7 @@ pub(crate) async fn run(home: &Home, url: &str, context: &Context) -> Result<Str
             if why.is_empty() { why } else { format!(" [{why}]") }
         ));
     }
+    out.push_str(&runs(&api).await?);
     api.revoke_key(&own.key.id).await?;
     let steward = command(home.path());
     out.push_str(&format!(
@@ -115,10 +166,41 @@ pub(crate) async fn run(home: &Home, url: &str, context: &Context) -> Result<Str
          \n  {steward} action explain {}\
          \n  # ask for something yourself, as an agent\
          \n  echo '# Mine' | {steward} act scribe fs.write /reports/mine.md --from -\
+         \n  # what ran, what it left for its successor, and a run of your own\
+         \n  {steward} run list\
+         \n  {steward} handoff show migration\
+         \n  {steward} run start designer --task shop \"Design a shop\"\
          \n  # read everything again, off-line\
          \n  {steward} ledger verify --state\n",
         refused.unwrap_or_default(),
         done.unwrap_or_default(),
     ));
+    Ok(out)
+}
+
+/// Runs the agents, one after the other, and tells how each ended.
+async fn runs(api: &Caller) -> Result<String> {
+    let mut out = "\nThen some of them ran, each in a sandbox of its own:\n\n".to_owned();
+    for (agent, task, objective, shows) in RUNS {
+        let asked = StartRun {
+            agent: agent.to_owned(),
+            task: Some(task.to_owned()),
+            objective: Some(objective.to_owned()),
+            ..StartRun::default()
+        };
+        let mut run = api.start_run(&asked).await?;
+        let until = Instant::now() + Duration::from_secs(RUN_WITHIN_S);
+        while run.status == "live" && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            run = api.run(&run.id, None).await?.run;
+        }
+        let why = run.code.as_deref().filter(|_| run.status != "completed");
+        let why = why.map(|code| format!(" [{code}]")).unwrap_or_default();
+        out.push_str(&format!("  {:<11}{:<38}  {shows}{why}\n", run.status, format!("{agent} on {task}")));
+        if run.code.as_deref() == Some("PREFLIGHT_FAILED") {
+            out.push_str(&format!("\n  No agent can be run here: {}\n", run.message.unwrap_or_default()));
+            break;
+        }
+    }
     Ok(out)
 }

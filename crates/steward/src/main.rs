@@ -3,6 +3,7 @@
 mod configuration;
 mod connections;
 mod demo;
+mod demo_agent;
 mod invocation;
 mod up;
 
@@ -24,6 +25,13 @@ const MISUSED: u8 = 2;
 const FAILED: u8 = 1;
 
 fn main() -> ExitCode {
+    // In a sandbox, before there are threads: these are for the node itself to start, and stand in no help.
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next().as_ref().and_then(|first| first.to_str()) {
+        Some("sandbox-init") => return steward_worker::sandbox_init(arguments),
+        Some("demo-agent") => return demo_agent::run(arguments.next().as_deref().and_then(|role| role.to_str())),
+        _ => {}
+    }
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use steward_api::{Node, NodeParts};
-use steward_app_flows::{Settings, Tended, tend};
+use steward_app_flows::{Settings, Tended, Workers, runs::Runner, tend};
 use steward_app_node::{
     Context,
     home::{Home, write_private},
@@ -58,6 +58,8 @@ pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
         home: home.clone(),
         namespace: configuration.namespace()?,
         max_store_bytes: (configuration.max_store_bytes > 0).then_some(configuration.max_store_bytes),
+        http_allow: configuration.http_allow.clone(),
+        worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
     };
     let (listen, operator) = (configuration.listen()?, configuration.operator()?);
     start_logging(&configuration.log)?;
@@ -88,6 +90,7 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     let signals = Signals::take()?;
     let node = Arc::new(Node::new(NodeParts {
         context: Arc::clone(&context),
+        runner: Arc::clone(&opened.runner),
         home: home.clone(),
         version: env!("CARGO_PKG_VERSION"),
         authorities: vec![address.to_string(), format!("localhost:{}", address.port())],
@@ -99,7 +102,7 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     }
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(serve(listener, Arc::clone(&node), stopping.clone()));
-    let tending = tokio::spawn(tend_until(Arc::clone(&context), Arc::clone(&node), home.clone(), stopping));
+    let tending = tokio::spawn(tend_until(Arc::clone(&opened.runner), Arc::clone(&node), home.clone(), stopping));
     let url = format!("http://{address}");
     write_private(&home.address(), format!("{url}\n").as_bytes())?;
     let greeted = greet(&configuration, &home, &url, &context).await;
@@ -118,7 +121,7 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
         tracing::warn!("requests were cut off because they did not end in time");
     }
     let _ = tending.await;
-    let closed = steward_app_flows::close(&context).await;
+    let closed = steward_app_flows::close(&context, &opened.runner).await;
     drop(opened.lock);
     ended?;
     closed.context("stopping could not be recorded")
@@ -161,14 +164,14 @@ async fn serve(listener: TcpListener, node: Arc<Node>, mut stopping: watch::Rece
     axum::serve(Listener::new(listener), steward_api::router(node)).with_graceful_shutdown(stop).await
 }
 
-async fn tend_until(context: Arc<Context>, node: Arc<Node>, home: Home, mut stopping: watch::Receiver<bool>) {
+async fn tend_until(runner: Arc<Runner>, node: Arc<Node>, home: Home, mut stopping: watch::Receiver<bool>) {
     let mut tended = Tended::default();
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(Duration::from_millis(TEND_EVERY_MS)) => {}
         }
-        if let Err(error) = tend(&context, &home.policies(), &mut tended).await {
+        if let Err(error) = tend(&runner, &home.policies(), &mut tended).await {
             tracing::error!(%error, context = error.context(), "the background could not do its work");
         }
         node.set_mistakes(tended.mistakes.clone());

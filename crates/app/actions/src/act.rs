@@ -1,5 +1,7 @@
 //! Asking for an action, and having it done.
 //!
+//! [`act()`] is for whoever asks from outside; [`perform`] is the same with the tools of a run, and tells what they gave.
+//!
 //! If the process dies on any line, [`crate::settle_interrupted`] finishes, and if it lives and cannot record how an effect
 //! ended, [`crate::settle_left_behind`] does; nothing is dispatched a second time.
 
@@ -14,10 +16,10 @@ use steward_seal::Digest;
 use steward_store::{Recorded, Refusal};
 use steward_worker::EffectError;
 
-use crate::rows::{EffectRow, Status};
-
-/// The action that this node has a tool for.
-const WRITE: &str = "fs.write";
+use crate::{
+    rows::{EffectRow, Status},
+    tools::{self, Product, Tool, Tools},
+};
 
 /// What is asked for, as it was written.
 #[derive(Debug, Clone, Default)]
@@ -28,8 +30,10 @@ pub struct Asked {
     pub kind: Option<ResourceKind>,
     /// To what.
     pub resource: String,
-    /// What is to be written.
+    /// What is to be written; of a shell, what it is to run.
     pub content: Option<Vec<u8>>,
+    /// The program and its arguments, of an action that runs one.
+    pub argv: Option<Vec<String>>,
     /// How sure the agent says it is, in basis points.
     pub confidence_bp: Option<u16>,
 }
@@ -40,10 +44,19 @@ impl Asked {
         let name = ActionName::parse(&self.action)?;
         let kind = self.kind.unwrap_or_else(|| kind_of(&name));
         let action = Action::new(context.namespace.clone(), name, Resource::new(kind, self.resource.as_str())?);
-        Ok(match &self.content {
-            Some(bytes) => action.with_arguments(Digest::of(bytes)),
-            None => action,
+        Ok(match (tools::argv(self), &self.content) {
+            (Some(argv), _) => action.with_arguments(tools::digest(&argv)),
+            (None, Some(bytes)) => action.with_arguments(Digest::of(bytes)),
+            (None, None) => action,
         })
+    }
+
+    /// The action, as a policy and a packet see it.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn action(&self, context: &Context) -> Result<Action, ActionError> {
+        self.parse(context)
     }
 
     /// Records that something malformed was asked for: an auditor wants to see who tries what looks like something else.
@@ -68,6 +81,7 @@ fn kind_of(name: &ActionName) -> ResourceKind {
     match name.as_str().split('.').next().unwrap_or_default() {
         "fs" | "docs" | "logs" | "framework" | "module" => ResourceKind::File,
         "plan" => ResourceKind::Plan,
+        "run" => ResourceKind::Agent,
         "http" | "ssh" | "infra" | "production" | "staging" | "ansible" => ResourceKind::Host,
         "shell" | "exec" => ResourceKind::Command,
         "policy" | "governance" => ResourceKind::Policy,
@@ -79,7 +93,32 @@ fn kind_of(name: &ActionName) -> ResourceKind {
 ///
 /// # Errors
 /// The refusal, which is on record; or the node cannot record, and then nothing was done.
-pub async fn act(context: &Context, mut caller: Caller, asked: Asked) -> Result<ActionId, Error> {
+pub async fn act(context: &Context, caller: Caller, asked: Asked) -> Result<ActionId, Error> {
+    Ok(perform(context, caller, asked, None).await?.id)
+}
+
+/// An action that was allowed, and done or tried.
+#[derive(Debug)]
+pub struct Done {
+    /// The action's id.
+    pub id: ActionId,
+    /// How it ended, if it is an effect: reading is none.
+    pub effect: Option<EffectRow>,
+    /// What it gave.
+    pub product: Option<Product>,
+}
+
+/// The same with the tools of a run: running programs and fetching are done within runs only.
+///
+/// # Errors
+/// The refusal, which is on record; or the node cannot record, and then nothing was done. That a tool failed is no error here:
+/// it stands in the effect.
+pub async fn perform(
+    context: &Context,
+    mut caller: Caller,
+    asked: Asked,
+    tools: Option<&Tools>,
+) -> Result<Done, Error> {
     let Actor::Agent { name: agent, .. } = caller.actor.clone() else {
         return Err(Error::invalid("actions are done by agents; name the agent"));
     };
@@ -90,32 +129,61 @@ pub async fn act(context: &Context, mut caller: Caller, asked: Asked) -> Result<
             return Err(noted.tell(Error::from(&denial).saying(error)));
         }
     };
-    let writes = action.name().as_str() == WRITE;
-    let content = match &asked.content {
-        None if writes => return Err(Error::invalid("`content` is missing: say what is to be written")),
-        content => content.clone().unwrap_or_default(),
+    let tool = Tool::of(action.name().as_str(), tools.is_some());
+    let content = match (&asked.content, tool) {
+        (None, Some(Tool::Write)) => {
+            return Err(Error::invalid("`content` is missing: say what is to be written"));
+        }
+        (content, _) => content.clone().unwrap_or_default(),
     };
-    let question = context.question(&caller, action.clone(), Some(agent.to_string()));
+    let owner = tools::owner(context, tools, &action, &agent);
+    let question = context.question(&caller, action.clone(), Some(owner));
     let id = question.id.clone();
     let granted = decided(context, &caller, question, &asked).await?;
-    if !writes {
-        let name = action.name();
-        let message =
-            format!("`{name}` is permitted, but this node has no tool that does it; fs.write is the one it has");
-        let outcome = failed(code::NO_TOOL, &message);
-        let change = context
-            .change(&caller, granted, kind::ACTION_DECIDED, id.as_str())
-            .confidence_bp(asked.confidence_bp)
-            .outcome(outcome);
-        context.commit(change).await?;
-        return Err(Error::new(Kind::Refused, code::NO_TOOL, message).of_action(id));
+    let Some(tool) = tool else {
+        return no_tool(context, &caller, granted, &action, &asked).await;
+    };
+    if tool == Tool::Read {
+        return tools::read(context, &caller, granted, agent, action, asked.confidence_bp).await;
     }
     let _working = context.under_way.begin(id.clone());
-    let (warrant, effect) = intend(context, &caller, granted, &agent, &action, &asked).await?;
+    let (warrant, effect) = intend(context, &caller, granted, &agent, &action, &asked, tool).await?;
     caller.spent(effect.entry_seq);
-    let effect = write(context, &caller, &agent, action, content, warrant, effect).await?;
-    tracing::info!(action.id = id.as_str(), agent.name = %agent, status = effect.status.as_str(), "an action was settled");
-    Ok(id)
+    let (effect, product) = match (tool, tools) {
+        (Tool::Write, _) | (_, None) => {
+            (write(context, &caller, &agent, action, content, warrant, effect).await?, None)
+        }
+        (Tool::Run, Some(tools)) => tools::run(context, tools, warrant, action, &asked, effect).await?,
+        (_, Some(tools)) => tools::fetch(context, tools, warrant, action, effect).await?,
+    };
+    let status = effect.status.as_str();
+    tracing::info!(action.id = id.as_str(), agent.name = %agent, status, "an action was settled");
+    Ok(Done { id, effect: Some(effect), product })
+}
+
+/// Records that something was permitted which nothing here does.
+async fn no_tool(
+    context: &Context,
+    caller: &Caller,
+    granted: Granted,
+    action: &Action,
+    asked: &Asked,
+) -> Result<Done, Error> {
+    let (id, name) = (granted.id(), action.name());
+    let message = if Tool::of(name.as_str(), true).is_some() {
+        format!("`{name}` is permitted, but only done within a run; `steward run start` begins one")
+    } else {
+        format!(
+            "`{name}` is permitted, but this node has no tool that does it; it has fs.read and fs.write, and in runs exec, shell \
+             and http.get"
+        )
+    };
+    let change = context
+        .change(caller, granted, kind::ACTION_DECIDED, id.as_str())
+        .confidence_bp(asked.confidence_bp)
+        .outcome(failed(code::NO_TOOL, &message));
+    context.commit(change).await?;
+    Err(Error::new(Kind::Refused, code::NO_TOOL, message).of_action(id))
 }
 
 /// A decision about something that is enforced elsewhere.
@@ -186,15 +254,18 @@ async fn intend(
     agent: &Name,
     action: &Action,
     asked: &Asked,
+    tool: Tool,
 ) -> Result<(Warrant, EffectRow), Error> {
     let effect = EffectRow {
+        run: caller.run.as_ref().map(|run| run.id.clone()),
+        trace: caller.trace.clone(),
         namespace: context.namespace.clone(),
         id: granted.id(),
         agent: agent.clone(),
         action: action.name().to_string(),
         resource: action.resource().id().to_owned(),
-        arguments: *action.arguments().ok_or_else(|| Error::broken("a write has arguments"))?,
-        status: Status::Intended,
+        arguments: action.arguments().copied().unwrap_or_else(|| Digest::of(b"")),
+        status: tool.first_status(),
         intended_at: context.now(),
         settled_at: None,
         error: None,
@@ -265,7 +336,7 @@ async fn publishing(
     Ok((done.warrant, EffectRow { entry_seq: done.recorded.seq, ..publishing }))
 }
 
-async fn settle(
+pub(crate) async fn settle(
     context: &Context,
     effect: EffectRow,
     outcome: Result<(Digest, u64), &EffectError>,
@@ -290,7 +361,7 @@ pub(crate) async fn settled(
     error: Option<(String, String)>,
     written: Option<(Digest, u64)>,
 ) -> Result<EffectRow, Error> {
-    let node = Caller::node(&context.namespace);
+    let node = Caller { trace: effect.trace.clone(), ..Caller::node(&context.namespace) };
     let action = context.action("effect.settle", ResourceKind::Node, effect.id.as_str())?;
     let outcome = match &error {
         None => BodyOutcome { success: true, error_type: None, error_message: None },

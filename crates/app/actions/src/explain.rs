@@ -130,7 +130,18 @@ impl Explained {
             let meaning = policy.description.as_deref().unwrap_or("it has no description").trim_end_matches('.');
             sentences.push(format!("Policy {} in {}: {meaning}.", policy.id, policy.file));
         }
-        for error in &decision.errors {
+        let of_run = decision.code.is_some_and(DenialCode::is_of_run);
+        if of_run {
+            sentences.push(format!("The reason: {}.", decision.errors.join("; ").trim_end_matches('.')));
+        }
+        if let Some(run) = body.detail.get("run").and_then(|run| run.as_str()) {
+            let phase = body.detail.get("phase").and_then(|phase| phase.as_str()).unwrap_or_default();
+            sentences.push(format!("It was asked in {run}, in the phase {phase}."));
+        }
+        if decision.action == "shell" && decision.outcome == Verdict::Allow {
+            sentences.push("What a shell does is bounded by its sandbox alone; no policy looks inside.".to_owned());
+        }
+        for error in decision.errors.iter().filter(|_| !of_run) {
             sentences.push(format!("A policy could not be evaluated: {error}. Somebody must look."));
         }
         if let Some(effect) = &self.effect {
@@ -162,6 +173,11 @@ fn refused(code: Option<DenialCode>) -> String {
         Some(DenialCode::Malformed) => {
             "It was refused, because what was written is malformed, or could be mistaken for something else."
         }
+        Some(DenialCode::Halted) => "It was refused, because the node is halted.",
+        Some(DenialCode::RunOver) => "It was refused, because the run that it was asked in is over.",
+        Some(DenialCode::WrongPhase) => "It was refused, because the run's phase does not allow it.",
+        Some(DenialCode::ForbiddenAction) => "It was refused, because the run's packet forbids it.",
+        Some(DenialCode::OutOfScope) => "It was refused, because the run's packet does not allow it.",
         Some(DenialCode::NotPermitted) | None => {
             "It was refused, because no policy permits it; what is not permitted is refused."
         }
@@ -171,8 +187,11 @@ fn refused(code: Option<DenialCode>) -> String {
 
 fn became(effect: &EffectRow) -> String {
     match (effect.status, &effect.written, &effect.error) {
-        (Status::Succeeded, Some((digest, bytes)), _) => {
+        (Status::Succeeded, Some((digest, bytes)), _) if effect.action == "fs.write" => {
             format!("It was done: {bytes} bytes were written, with the digest {digest}.")
+        }
+        (Status::Succeeded, Some((digest, bytes)), _) => {
+            format!("It was done, and gave {bytes} bytes with the digest {digest}.")
         }
         (Status::Succeeded, None, _) => "It was done.".to_owned(),
         (Status::Failed, _, Some((code, message))) => format!("It was not done ({code}): {message}."),

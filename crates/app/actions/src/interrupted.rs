@@ -94,6 +94,13 @@ pub async fn settle_left_behind(context: &Context) -> Result<usize, Error> {
 }
 
 async fn settle(context: &Context, effect: EffectRow) -> Result<Status, Error> {
+    if effect.action == "http.get" {
+        let message = "the node died, or could not record, while it asked; whether the host heard of it is not known: a person must \
+                       look, and say so with `steward effect resolve`";
+        let error = Some((code::OUTCOME_UNKNOWN.to_owned(), message.to_owned()));
+        settled(context, effect, Status::Unknown, error, None).await?;
+        return Ok(Status::Unknown);
+    }
     let (agent, id) = (effect.agent.clone(), effect.id.clone());
     let folders = std::sync::Arc::clone(&context.folders);
     let staged = blocking(move || folders.is_staged(&agent, &id)).await?.map_err(Error::broken)?;

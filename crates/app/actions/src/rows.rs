@@ -4,14 +4,15 @@ use std::str::FromStr;
 
 use rusqlite::{OptionalExtension as _, params};
 use steward_clock::Timestamp;
-use steward_naming::{ActionId, Name, Namespace};
+use steward_naming::{ActionId, Name, Namespace, RunId, TraceId};
 use steward_seal::Digest;
 use steward_store::{EntryRow, Guard, Key, Migration, Reader, Row, StoreError, key};
 
 /// The tables, as they came to be.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    name: "actions-0001",
-    sql: "
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "actions-0001",
+        sql: "
 CREATE TABLE effect (
     namespace     TEXT NOT NULL,
     id            TEXT NOT NULL,
@@ -31,7 +32,16 @@ CREATE TABLE effect (
 ) STRICT;
 CREATE INDEX effect_open ON effect (status) WHERE status IN ('intended', 'publishing', 'unknown');
 ",
-}];
+    },
+    Migration {
+        name: "actions-0002",
+        sql: "
+ALTER TABLE effect ADD COLUMN run TEXT;
+ALTER TABLE effect ADD COLUMN trace TEXT;
+CREATE INDEX effect_run ON effect (run) WHERE run IS NOT NULL;
+",
+    },
+];
 
 /// Where an effect stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,11 +101,15 @@ pub struct EffectRow {
     pub id: ActionId,
     /// The agent.
     pub agent: Name,
+    /// The run that it belongs to, if it was asked in one.
+    pub run: Option<RunId>,
+    /// What joins all its entries, and those of its run.
+    pub trace: Option<TraceId>,
     /// What is done.
     pub action: String,
     /// To what.
     pub resource: String,
-    /// The digest of the content.
+    /// The digest of the content, or of the tool's arguments.
     pub arguments: Digest,
     /// Where it stands.
     pub status: Status,
@@ -105,7 +119,7 @@ pub struct EffectRow {
     pub settled_at: Option<Timestamp>,
     /// Why it failed: a stable code, and the same in words.
     pub error: Option<(String, String)>,
-    /// The digest and size of what was written.
+    /// The digest and size of what was written, or of what the tool said.
     pub written: Option<(Digest, u64)>,
     /// The entry that wrote this; 0 for a row that is not written yet.
     pub entry_seq: u64,
@@ -137,11 +151,13 @@ impl EffectRow {
             .optional_text("error_message", self.error.as_ref().map(|(_, message)| message.as_str()))
             .optional_text("digest", self.written.map(|(digest, _)| digest.to_string()))
             .optional_integer("bytes", self.written.and_then(|(_, bytes)| i64::try_from(bytes).ok()))
+            .optional_text("run", self.run.as_ref().map(RunId::as_str))
+            .optional_text("trace", self.trace.as_ref().map(TraceId::as_str))
     }
 }
 
 const EFFECT: &str = "SELECT namespace, id, agent, action, resource, arguments, status, intended_at, settled_at, error_code, \
-                      error_message, digest, bytes, entry_seq FROM effect";
+                      error_message, digest, bytes, run, trace, entry_seq FROM effect";
 
 fn effect_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<EffectRow> {
     let error: Option<(String, String)> = row.get::<_, Option<String>>(9)?.zip(row.get(10)?);
@@ -158,7 +174,9 @@ fn effect_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<EffectRow> {
         settled_at: row.get::<_, Option<String>>(8)?.map(|t| parse(8, &t)).transpose()?,
         error,
         written: digest.zip(row.get(12)?),
-        entry_seq: row.get(13)?,
+        run: row.get::<_, Option<String>>(13)?.map(|t| parse(13, &t)).transpose()?,
+        trace: row.get::<_, Option<String>>(14)?.map(|t| parse(14, &t)).transpose()?,
+        entry_seq: row.get(15)?,
     })
 }
 
@@ -179,6 +197,28 @@ pub fn open_effects(reader: &Reader<'_>) -> Result<Vec<EffectRow>, StoreError> {
     let mut statement =
         reader.sql().prepare_cached(&format!("{EFFECT} WHERE status IN ('intended', 'publishing') ORDER BY id"))?;
     Ok(statement.query_map([], effect_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The effects of a run, in order.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn effects_of_run(reader: &Reader<'_>, run: &RunId) -> Result<Vec<EffectRow>, StoreError> {
+    let mut statement = reader.sql().prepare_cached(&format!("{EFFECT} WHERE run = ?1 ORDER BY id"))?;
+    Ok(statement.query_map([run.as_str()], effect_row)?.collect::<Result<_, _>>()?)
+}
+
+/// Effects, newest first, at most `limit`: all, or those of a status.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn effects(reader: &Reader<'_>, status: Option<Status>, limit: u32) -> Result<Vec<EffectRow>, StoreError> {
+    let (condition, word) = match status {
+        Some(status) => ("WHERE status = ?1", status.as_str()),
+        None => ("WHERE ?1 = ''", ""),
+    };
+    let mut statement = reader.sql().prepare_cached(&format!("{EFFECT} {condition} ORDER BY id DESC LIMIT {limit}"))?;
+    Ok(statement.query_map([word], effect_row)?.collect::<Result<_, _>>()?)
 }
 
 /// How many effects are on their way, and of how many nobody knows whether they happened.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use steward_app_node::{Caller, Context, Error, Kind, Problem, code};
+use steward_governor::Template;
 use steward_ledger::kind;
 use steward_naming::{Name, is_semantic_version};
 use steward_permit::{Actor, ResourceKind, Tier};
@@ -9,13 +10,19 @@ use steward_policy::Gives;
 use steward_seal::{Digest, json};
 use steward_store::Guard;
 
-use crate::rows::{self, AgentRow};
+use crate::rows::{self, AgentRow, Status};
 
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 500;
 
 /// The most capabilities.
 const MAX_CAPABILITIES: usize = 64;
+
+/// The most arguments of an agent's command, the program among them.
+const MAX_ARGUMENTS: usize = 64;
+
+/// The longest argument in bytes.
+const MAX_ARGUMENT_BYTES: usize = 1024;
 
 /// What an agent says it is, as it was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,11 +37,15 @@ pub struct Manifest {
     pub description: String,
     /// What it can do.
     pub capabilities: Vec<String>,
+    /// How it is started: a program of its sandbox and its arguments.
+    pub command: Option<Vec<String>>,
+    /// The template of its packets, as JSON text.
+    pub packet: Option<String>,
 }
 
 impl Manifest {
     /// Reads it; all that is wrong is said at once.
-    fn read(&self, context: &Context) -> Result<(AgentRow, Vec<u8>), Error> {
+    fn read(&self, context: &Context) -> Result<(AgentRow, Vec<Vec<u8>>), Error> {
         let mut problems = Vec::new();
         let mut problem = |at: &str, message: String| problems.push(Problem { at: at.to_owned(), message });
         let name = Name::resolve(&self.name, &context.namespace);
@@ -61,13 +72,43 @@ impl Manifest {
         if self.capabilities.len() > MAX_CAPABILITIES || self.capabilities.iter().any(bad) {
             problem("capabilities", format!("are at most {MAX_CAPABILITIES}, of 1 to 64 characters each"));
         }
+        if let Some(argv) = &self.command {
+            let bad = |a: &String| a.len() > MAX_ARGUMENT_BYTES || a.chars().any(char::is_control);
+            if argv.is_empty() || argv[0].is_empty() || argv.len() > MAX_ARGUMENTS || argv.iter().any(bad) {
+                problem(
+                    "command",
+                    format!(
+                        "is a program and its arguments, at most {MAX_ARGUMENTS} of at most {MAX_ARGUMENT_BYTES} bytes each, such \
+                         as [\"python3\", \"/programs/agent.py\"]"
+                    ),
+                );
+            }
+        }
+        let template = match self.packet.as_ref().map(|t| Template::read(t.as_bytes(), &context.namespace)) {
+            Some(Err(mistakes)) => {
+                problems.extend(mistakes.into_iter().map(|mistake| Problem {
+                    at: format!("packet:{}:{}{}", mistake.line, mistake.column, mistake.at),
+                    message: mistake.message,
+                }));
+                None
+            }
+            Some(Ok(template)) => Some(template.canonical()),
+            None => None,
+        };
         let (Ok(name), Ok(tier), true) = (name, tier, problems.is_empty()) else {
             return Err(Error::problems(problems));
         };
-        let document = json!({
+        let packet = template.as_ref().map(|bytes| Digest::of(bytes));
+        let mut document = json!({
             "name": name.to_string(), "version": self.version, "tier": tier,
             "description": self.description, "capabilities": self.capabilities,
         });
+        if let Some(command) = &self.command {
+            document["command"] = json!(command);
+        }
+        if let Some(packet) = packet {
+            document["packet"] = json!(packet);
+        }
         let bytes = json::canonical(&document).map_err(Error::invalid)?;
         let row = AgentRow {
             name,
@@ -76,13 +117,15 @@ impl Manifest {
             description: self.description.clone(),
             capabilities: self.capabilities.clone(),
             manifest: Digest::of(&bytes),
-            status: "active".to_owned(),
+            status: Status::Active,
             added_at: context.now(),
+            command: self.command.clone(),
+            packet,
             allowed: 0,
             refused: 0,
             entry_seq: 0,
         };
-        Ok((row, bytes))
+        Ok((row, [Some(bytes), template].into_iter().flatten().collect()))
     }
 }
 
@@ -91,7 +134,7 @@ impl Manifest {
 /// # Errors
 /// It is not allowed, the name is in use, or the manifest is wrong (all of it is said at once).
 pub async fn add(context: &Context, caller: &Caller, manifest: &Manifest) -> Result<AgentRow, Error> {
-    let (agent, bytes) = manifest.read(context)?;
+    let (agent, documents) = manifest.read(context)?;
     let action = context.action("agent.add", ResourceKind::Agent, agent.name.to_string())?;
     let gives = Gives { scopes: None, tier: Some(agent.tier) };
     let granted = context.permit_giving(caller, action, None, gives).await?;
@@ -99,11 +142,13 @@ pub async fn add(context: &Context, caller: &Caller, manifest: &Manifest) -> Res
         let message = format!("there is an agent `{}` already; names are not given twice", agent.name);
         return Err(Error::new(Kind::Taken, code::NAME_TAKEN, message));
     }
-    let change = context
+    let mut change = context
         .change(caller, granted, kind::AGENT_ADDED, agent.name.to_string())
         .guard(Guard::absent("agent", AgentRow::key(&agent.name)))
-        .row(agent.row())
-        .blob(bytes);
+        .row(agent.row());
+    for document in documents {
+        change = change.blob(document);
+    }
     let done = context.commit(change).await?;
     Ok(AgentRow { entry_seq: done.recorded.seq, ..agent })
 }
@@ -141,13 +186,25 @@ pub async fn find(context: &Context, caller: &Caller, name: &str) -> Result<Agen
 /// The agent of that name as an actor, with what must still hold when something is written for it.
 ///
 /// # Errors
-/// The store cannot be read.
+/// It was revoked, or the store cannot be read.
 pub fn actor(context: &Context, name: &Name) -> Result<Option<(Actor, Guard)>, Error> {
-    let agent = context.store.read(|r| rows::agent(r, name))?;
-    Ok(agent.map(|agent| {
-        let guard = agent.guard();
-        (Actor::Agent { name: agent.name, version: agent.version, tier: agent.tier, via: None }, guard)
-    }))
+    context.store.read(|r| rows::agent(r, name))?.map(|agent| as_actor(&agent)).transpose()
+}
+
+/// An agent as an actor.
+///
+/// # Errors
+/// It was revoked.
+pub fn as_actor(agent: &AgentRow) -> Result<(Actor, Guard), Error> {
+    let name = agent.name.clone();
+    if agent.status == Status::Revoked {
+        let message = format!(
+            "`{name}` was revoked, and may do nothing until a person reinstates it; `steward agent show {}` says why",
+            name.label()
+        );
+        return Err(Error::new(Kind::Refused, code::AGENT_REVOKED, message));
+    }
+    Ok((Actor::Agent { name, version: agent.version.clone(), tier: agent.tier, via: None }, agent.guard()))
 }
 
 /// The caller as the agent `name`: an agent is itself, with its own key; a person drives it, if policy lets them.

@@ -9,5 +9,5 @@
 mod agents;
 pub mod rows;
 
-pub use agents::{Manifest, actor, add, agents, drive, find};
+pub use agents::{Manifest, actor, add, agents, as_actor, drive, find};
 pub use rows::AgentRow;

@@ -10,7 +10,8 @@ use steward_seal::Digest;
 use steward_store::{Guard, Key, Migration, Reader, Row, StoreError, key};
 
 /// The tables, as they came to be.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[
+Migration {
     name: "agents-0001",
     sql: "
 CREATE TABLE agent (
@@ -27,7 +28,52 @@ CREATE TABLE agent (
     PRIMARY KEY (namespace, name)
 ) STRICT;
 ",
-}];
+},
+// An agent can be revoked, and can say how it is started. SQLite cannot change a CHECK: the table is made anew, its rows as they are.
+Migration {
+    name: "agents-0002",
+    sql: "
+ALTER TABLE agent RENAME TO agent_before;
+CREATE TABLE agent (
+    namespace    TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    version      TEXT NOT NULL,
+    tier         TEXT NOT NULL CHECK (tier IN ('T0', 'T1', 'T2', 'T3', 'T4')),
+    description  TEXT NOT NULL,
+    capabilities TEXT NOT NULL,
+    manifest     TEXT NOT NULL,
+    status       TEXT NOT NULL CHECK (status IN ('active', 'revoked')),
+    added_at     TEXT NOT NULL,
+    command      TEXT,
+    packet       TEXT,
+    entry_seq    INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name)
+) STRICT;
+INSERT INTO agent SELECT namespace, name, version, tier, description, capabilities, manifest, status, added_at, NULL, NULL, entry_seq
+FROM agent_before;
+DROP TABLE agent_before;
+",
+},
+];
+
+/// Whether an agent may do anything at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It may do what its tier may.
+    Active,
+    /// It may do nothing until a person reinstates it.
+    Revoked,
+}
+
+impl Status {
+    /// The word in the table.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Revoked => "revoked",
+        }
+    }
+}
 
 /// An agent, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +90,14 @@ pub struct AgentRow {
     pub capabilities: Vec<String>,
     /// The digest of its manifest, which is a blob.
     pub manifest: Digest,
-    /// `active`.
-    pub status: String,
+    /// Whether it may do anything.
+    pub status: Status,
     /// When it was registered.
     pub added_at: Timestamp,
+    /// How it is started, as the arguments of a process in its sandbox; none for one that only runs elsewhere.
+    pub command: Option<Vec<String>>,
+    /// The digest of the template of its packets, which is a blob.
+    pub packet: Option<Digest>,
     /// Decisions about it that were `allow`, counted from the ledger.
     pub allowed: u64,
     /// Decisions about it that were `deny`, counted from the ledger.
@@ -67,7 +117,9 @@ impl AgentRow {
         Guard::unchanged("agent", Self::key(&self.name), self.entry_seq)
     }
 
-    pub(crate) fn row(&self) -> Row {
+    /// The row as it will be.
+    pub fn row(&self) -> Row {
+        let command = self.command.as_ref().map(|argv| serde_json::to_string(argv).expect("strings are JSON"));
         let capabilities = serde_json::to_string(&self.capabilities).expect("strings are JSON");
         Row::put("agent")
             .text("namespace", self.name.namespace().as_str())
@@ -79,10 +131,13 @@ impl AgentRow {
             .text("manifest", self.manifest.to_string())
             .text("status", self.status.as_str())
             .text("added_at", self.added_at.to_string())
+            .optional_text("command", command)
+            .optional_text("packet", self.packet.map(|d| d.to_string()))
     }
 }
 
-const AGENT: &str = "SELECT name || '.' || namespace, version, tier, description, capabilities, manifest, status, added_at, entry_seq FROM agent";
+const AGENT: &str = "SELECT name || '.' || namespace, version, tier, description, capabilities, manifest, status, added_at, command, \
+                     packet, entry_seq FROM agent";
 
 fn agent_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentRow> {
     Ok(AgentRow {
@@ -92,11 +147,16 @@ fn agent_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentRow> {
         description: row.get(3)?,
         capabilities: serde_json::from_str(row.get_ref(4)?.as_str()?).map_err(|e| damaged(4, e))?,
         manifest: parsed(row, 5)?,
-        status: row.get(6)?,
+        status: if row.get_ref(6)?.as_str()? == "active" { Status::Active } else { Status::Revoked },
         added_at: parsed(row, 7)?,
+        command: row
+            .get::<_, Option<String>>(8)?
+            .map(|text| serde_json::from_str(&text).map_err(|e| damaged(8, e)))
+            .transpose()?,
+        packet: row.get::<_, Option<String>>(9)?.map(|t| t.parse().map_err(|e| damaged(9, e))).transpose()?,
         allowed: 0,
         refused: 0,
-        entry_seq: row.get(8)?,
+        entry_seq: row.get(10)?,
     })
 }
 

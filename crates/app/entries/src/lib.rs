@@ -11,5 +11,5 @@ mod read;
 pub mod rows;
 
 pub use export::{Export, Format, export};
-pub use read::{Proof, consistency, entry, head, leaves, proof, proof_of, search, tile};
+pub use read::{Proof, consistency, entry, head, leaves, proof, proof_of, proofs_of, search, tile};
 pub use rows::{Filter, VIEWS};

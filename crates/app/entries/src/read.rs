@@ -126,12 +126,23 @@ pub async fn proof(context: &Context, caller: &Caller, seq: u64) -> Result<Proof
 /// # Errors
 /// There is no such entry.
 pub fn proof_of(context: &Context, seq: u64) -> Result<Proof, Error> {
+    proofs_of(context, &[seq])?.pop().ok_or_else(|| Error::broken("one was asked for"))
+}
+
+/// The proofs of several entries, all under one tree head, for a verb that has asked already.
+///
+/// # Errors
+/// There is no such entry.
+pub fn proofs_of(context: &Context, entries: &[u64]) -> Result<Vec<Proof>, Error> {
     context.store.read(|reader| {
         let (head, note) = signed_head(context, reader)?;
-        let entry = reader.entry(seq)?.filter(|_| seq < head.size);
-        let entry = entry.ok_or_else(|| Error::not_found(format!("entry {seq}")))?;
-        let path = proof::prove_inclusion(head.size, seq, |id| reader.tile(id)).map_err(unproved)?;
-        let text = TlogProof { extra: Vec::new(), index: seq, path, head: note }.encode();
-        Ok(Proof { entry, text })
+        let proved = entries.iter().map(|seq| {
+            let entry = reader.entry(*seq)?.filter(|entry| entry.seq < head.size);
+            let entry = entry.ok_or_else(|| Error::not_found(format!("entry {seq}")))?;
+            let path = proof::prove_inclusion(head.size, *seq, |id| reader.tile(id)).map_err(unproved)?;
+            let text = TlogProof { extra: Vec::new(), index: *seq, path, head: note.clone() }.encode();
+            Ok(Proof { entry, text })
+        });
+        proved.collect()
     })
 }

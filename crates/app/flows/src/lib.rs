@@ -4,8 +4,9 @@
 
 mod authenticate;
 mod open;
+pub mod runs;
 mod tend;
 
 pub use authenticate::authenticate;
-pub use open::{DOCUMENT_KEY, OpenError, Opened, Settings, TREE_HEAD_KEY, close, migrations, open};
+pub use open::{DOCUMENT_KEY, OpenError, Opened, Settings, TREE_HEAD_KEY, Workers, close, migrations, open};
 pub use tend::{Tended, tend};

@@ -3,7 +3,7 @@
 //! First start: keys, tables, policy files; then `ledger.created`, `policy.loaded`, `node.started` are recorded. Every start: what
 //! a node that died left behind is settled before anybody is answered.
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{fmt, fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use steward_app_actions::{Settled, settle_interrupted};
 use steward_app_node::{
@@ -12,12 +12,15 @@ use steward_app_node::{
 };
 use steward_app_policies::{FilesError, Loaded};
 use steward_clock::{Clock, Dice};
+use steward_fetch::AllowList;
 use steward_ledger::kind;
 use steward_naming::{Namespace, TraceId};
 use steward_permit::ResourceKind;
 use steward_policy::Mistake;
 use steward_store::{Migration, Options, Store, StoreError};
-use steward_worker::{EffectError, Folders};
+use steward_worker::{EffectError, Folders, Launcher, LauncherSettings, Worker};
+
+use crate::runs::{Recovered, Runner, RunnerParts};
 
 /// The key that signs tree heads.
 pub const TREE_HEAD_KEY: &str = "tree-head";
@@ -37,14 +40,40 @@ pub struct Settings {
     pub namespace: Namespace,
     /// The most bytes of the store.
     pub max_store_bytes: Option<u64>,
+    /// The hosts that agents may fetch from.
+    pub http_allow: Vec<String>,
+    /// Who starts processes.
+    pub worker: Workers,
+}
+
+/// Who starts the processes of agents and tools.
+#[derive(Clone)]
+pub enum Workers {
+    /// Sandboxes, which this program makes: it does so when it is started with `sandbox-init`.
+    Sandboxed(PathBuf),
+    /// Somebody else: tests script what agents do.
+    Other(Arc<dyn Worker>),
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sandboxed(program) => f.debug_tuple("Sandboxed").field(program).finish(),
+            Self::Other(_) => f.write_str("Other"),
+        }
+    }
 }
 
 /// A node that is ready to answer.
 pub struct Opened {
     /// What every verb is given.
     pub context: Arc<Context>,
+    /// Drives runs.
+    pub runner: Arc<Runner>,
     /// What was settled of what a node that died had left.
     pub settled: Settled,
+    /// What became of the runs that it had left.
+    pub recovered: Recovered,
     /// Mistakes in the policy files, which keep them from being loaded; what was in force still is.
     pub mistakes: Vec<Mistake>,
     /// Whether this was the first start.
@@ -81,6 +110,9 @@ pub enum OpenError {
         /// The namespace that was asked for.
         asked: String,
     },
+    /// The list of hosts has mistakes.
+    #[error("`http_allow`: {}", .0.join("; "))]
+    Hosts(Vec<String>),
     /// What a node does when it starts was refused or failed.
     #[error("{}", in_full(.0))]
     Start(#[from] Error),
@@ -102,6 +134,7 @@ pub fn migrations() -> Vec<Migration> {
         steward_app_people::rows::MIGRATIONS,
         steward_app_agents::rows::MIGRATIONS,
         steward_app_actions::rows::MIGRATIONS,
+        steward_app_runs::MIGRATIONS,
         steward_app_entries::rows::MIGRATIONS,
     ]
     .concat()
@@ -114,6 +147,7 @@ pub fn migrations() -> Vec<Migration> {
 pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Result<Opened, OpenError> {
     let Settings { home, namespace, .. } = settings;
     home.prepare()?;
+    let allow = AllowList::parse(&settings.http_allow).map_err(OpenError::Hosts)?;
     let lock = home.lock()?;
     steward_app_policies::install(&home.policies())?;
     let tree_head_key = home.signing_key(TREE_HEAD_KEY, dice.as_ref())?;
@@ -145,7 +179,9 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
             steward_app_policies::first(sources, namespace, dice.as_ref()).map_err(OpenError::Policy)?
         }
     };
+    let halt = store.read(|reader| steward_app_node::read_halt(reader, namespace))?;
     let context = Arc::new(Context::new(Parts {
+        halt,
         store,
         clock,
         dice,
@@ -169,7 +205,29 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
         }
     }
     record(&context, "node.start", ResourceKind::Node, kind::NODE_STARTED).await?;
-    Ok(Opened { context, settled, mistakes, is_new, lock })
+    let (worker, no_worker) = worker(settings, &context);
+    let (programs, scratch) = (home.programs(), home.runs());
+    let parts = RunnerParts { context: Arc::clone(&context), worker, no_worker, allow, programs, scratch };
+    let runner = Arc::new(Runner::new(parts));
+    let recovered = runner.recover().await?;
+    Ok(Opened { context, runner, settled, recovered, mistakes, is_new, lock })
+}
+
+/// Who starts processes; or why nobody does: a node without sandboxes still governs what is asked of it.
+fn worker(settings: &Settings, context: &Context) -> (Option<Arc<dyn Worker>>, String) {
+    let program = match &settings.worker {
+        Workers::Other(worker) => return (Some(Arc::clone(worker)), String::new()),
+        Workers::Sandboxed(program) => program.clone(),
+    };
+    // Of this ledger alone: two homes on one machine do not end each other's processes.
+    let origin = context.store.head_key().name().rsplit('/').next().unwrap_or_default().to_owned();
+    match Launcher::start(LauncherSettings { helper: program, instance: origin }) {
+        Ok(launcher) => (Some(Arc::new(launcher)), String::new()),
+        Err(error) => {
+            tracing::warn!(%error, "agents cannot be started on this system");
+            (None, error.to_string())
+        }
+    }
 }
 
 /// Waits for the effects that are under way (whoever asked for one may have hung up), records that the node stops, and closes its
@@ -177,7 +235,8 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
 ///
 /// # Errors
 /// It cannot be recorded; the store is closed all the same.
-pub async fn close(context: &Context) -> Result<(), Error> {
+pub async fn close(context: &Context, runner: &Runner) -> Result<(), Error> {
+    runner.close().await;
     if tokio::time::timeout(Duration::from_secs(SETTLE_WITHIN_S), context.under_way.none()).await.is_err() {
         tracing::warn!("effects are still under way; the next start settles them");
     }

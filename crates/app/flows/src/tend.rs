@@ -1,6 +1,6 @@
 //! The work that is done without being asked for: woken by a timer, without input, idempotent, and it says what it did.
 //!
-//! Effects whose end could not be recorded are settled; refusals that were only counted are recorded; policy files that changed
+//! Runs that gave no sign of life are ended. Effects whose end could not be recorded are settled; refusals that were only counted are recorded; policy files that changed
 //! are put in force. Deliberately absent: a wake-up by signal (a look at a few small files every second costs less than watching
 //! them).
 
@@ -11,6 +11,8 @@ use steward_app_node::{Context, Error};
 use steward_app_policies::Loaded;
 use steward_policy::Mistake;
 use steward_seal::Digest;
+
+use crate::runs::Runner;
 
 /// What the background knows from one round to the next.
 #[derive(Debug, Default)]
@@ -25,11 +27,13 @@ pub struct Tended {
 ///
 /// # Errors
 /// The first that failed: the store cannot write, or the files cannot be read. The next round tries again.
-pub async fn tend(context: &Context, policies: &Path, tended: &mut Tended) -> Result<(), Error> {
+pub async fn tend(runner: &Runner, policies: &Path, tended: &mut Tended) -> Result<(), Error> {
+    let context = &runner.context;
+    let looked_after = runner.look_after().await;
     let settled = settle_left_behind(context).await.map(|_| ());
     let counted = context.record_counted_denials(false).await;
     let loaded = load(context, policies, tended).await;
-    settled.and(counted).and(loaded)
+    looked_after.and(settled).and(counted).and(loaded)
 }
 
 async fn load(context: &Context, policies: &Path, tended: &mut Tended) -> Result<(), Error> {

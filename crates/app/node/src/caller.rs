@@ -1,7 +1,7 @@
 //! Who calls a verb.
 
 use steward_naming::{Namespace, TraceId};
-use steward_permit::{Actor, KeyUse};
+use steward_permit::{Actor, KeyUse, RunUse};
 use steward_store::{Guard, Key, Row};
 
 /// Somebody whose key was checked, or the node itself.
@@ -11,6 +11,8 @@ pub struct Caller {
     pub actor: Actor,
     /// The key that they came with.
     pub key: Option<KeyUse>,
+    /// The run that an agent asks in, if it asks in one.
+    pub run: Option<RunUse>,
     /// The request.
     pub trace: Option<TraceId>,
     /// What must still hold when something is written for them: the key and its holder are as they were loaded.
@@ -34,6 +36,7 @@ impl Caller {
         Self {
             actor: Actor::Node { namespace: namespace.clone() },
             key: None,
+            run: None,
             trace: None,
             guards: Vec::new(),
             spend: None,

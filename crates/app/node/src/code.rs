@@ -30,6 +30,54 @@ codes! {
     KEY_SINGLE_USE,
     /// The key's holder is disabled.
     HOLDER_DISABLED,
+    /// The agent was revoked, and no person reinstated it.
+    AGENT_REVOKED,
+    /// A revoked agent does not begin a run.
+    AGENT_PREVIOUSLY_REVOKED,
+    /// A run does not begin without its packet.
+    NO_INSTRUCTION_PACKET,
+    /// The agent has a run already.
+    CANNOT_ACQUIRE_LOCK,
+    /// The packet does not fit the agent, the task or this node.
+    PREFLIGHT_FAILED,
+    /// The run lost its execution lock.
+    LOCK_LOST,
+    /// The run reached an end.
+    RUN_OVER,
+    /// The successor of a revoked agent does not go on before it says that it read the handoff.
+    HANDOFF_NOT_ACKNOWLEDGED,
+    /// The plan wants what the packet does not give.
+    PLAN_OUTSIDE_PACKET,
+    /// A child wants more than its parent has.
+    WIDER_THAN_PARENT,
+    /// Children of children of children …
+    RUN_TOO_DEEP,
+    /// A run has as many children as it may.
+    TOO_MANY_CHILDREN,
+    /// There is no plan to approve.
+    NO_PLAN,
+    /// The agent's process ended before it said that it was finished.
+    AGENT_EXITED,
+    /// The agent, or one of its tools, reached a limit of its sandbox.
+    SANDBOX_LIMIT,
+    /// A success criterion does not hold.
+    CRITERION_FAILED,
+    /// PACKAGE did not find a deliverable.
+    MISSING_DELIVERABLE,
+    /// A person stopped the run, or its parent ended.
+    STOPPED,
+    /// A rule of the packet stopped the run.
+    ESCALATED,
+    /// A person must decide, and nobody can be asked yet.
+    NEEDS_REVIEW,
+    /// The agent said what is not of its protocol.
+    PROTOCOL,
+    /// Too many calls in too short a time.
+    RATE_LIMITED,
+    /// The node runs as many agents as it may.
+    TOO_MANY_RUNS,
+    /// The agent reported a problem.
+    REPORTED,
     /// The key is not a log-in key.
     NOT_A_LOGIN_KEY,
     /// Three times in a row something else changed first.

@@ -7,7 +7,7 @@ use serde_json::json;
 use steward_clock::{Clock, Dice, Timestamp};
 use steward_ledger::kind;
 use steward_naming::{ActionId, Namespace};
-use steward_permit::{Action, ActionName, Denial, Permit, Resource, ResourceKind};
+use steward_permit::{Action, ActionName, Actor, Denial, DenialCode, Permit, Resource, ResourceKind};
 use steward_policy::{Gives, Question};
 use steward_seal::{
     SigningKey,
@@ -21,6 +21,7 @@ use crate::{
     caller::Caller,
     denials::{Denials, Noted},
     error::Error,
+    halt::Halt,
     policy::InForce,
     under_way::UnderWay,
 };
@@ -42,6 +43,8 @@ pub struct Parts {
     pub folders: Folders,
     /// The policy in force.
     pub policy: InForce,
+    /// Whether the node is halted, as the store says.
+    pub halt: Halt,
     /// Signs documents.
     pub document_key: SigningKey,
 }
@@ -64,6 +67,7 @@ pub struct Context {
     pub under_way: UnderWay,
     document_key: SigningKey,
     policy: ArcSwap<InForce>,
+    halt: ArcSwap<Halt>,
     denials: Mutex<Denials>,
 }
 
@@ -96,6 +100,7 @@ impl Context {
             folders: Arc::new(parts.folders),
             document_key: parts.document_key,
             policy: ArcSwap::from_pointee(parts.policy),
+            halt: ArcSwap::from_pointee(parts.halt),
             denials: Mutex::new(Denials::default()),
         }
     }
@@ -113,6 +118,16 @@ impl Context {
     /// Puts another policy in force, after it was recorded.
     pub fn put_in_force(&self, policy: InForce) {
         self.policy.store(Arc::new(policy));
+    }
+
+    /// Whether the node is halted.
+    pub fn halt(&self) -> Arc<Halt> {
+        self.halt.load_full()
+    }
+
+    /// What the store says of it now, after it was recorded.
+    pub fn put_halt(&self, halt: Halt) {
+        self.halt.store(Arc::new(halt));
     }
 
     /// Who this node is, signed with its document key: which namespace it is the authority for, and with which key it signs the
@@ -181,6 +196,7 @@ impl Context {
             id: ActionId::new(self.now(), self.dice.as_ref()),
             actor: caller.actor.clone(),
             key: caller.key.clone(),
+            run: caller.run.clone(),
             action,
             owner,
             gives: Gives::default(),
@@ -200,9 +216,19 @@ impl Context {
     ) -> Result<Result<Granted, (Denial, Noted)>, Error> {
         let now = self.now();
         let policy = self.policy();
+        let halt = self.halt();
+        let of_agent = matches!(caller.actor, Actor::Agent { .. });
+        if of_agent && halt.is_halted {
+            let denial = policy.engine.refuse(question, DenialCode::Halted, halt.to_string(), now);
+            let noted = self.refuse(caller, denial.clone(), refusal).await?;
+            return Ok(Err((denial, noted)));
+        }
         match policy.engine.decide(question, now) {
             Ok(permit) => {
                 let mut guards = caller.guards.clone();
+                if of_agent {
+                    guards.push(halt.guard(&self.namespace));
+                }
                 if let Some(seq) = policy.entry_seq {
                     guards.push(Guard::unchanged("policy", key([("namespace", self.namespace.as_str())]), seq));
                 }
@@ -213,6 +239,24 @@ impl Context {
                 Ok(Err((*denial, noted)))
             }
         }
+    }
+
+    /// Refuses what the run that it is asked in does not allow: no policy has to see it. It is recorded, or counted, like any
+    /// other denial.
+    ///
+    /// # Errors
+    /// The store cannot record it.
+    pub async fn refuse_for(
+        &self,
+        caller: &Caller,
+        action: Action,
+        code: DenialCode,
+        why: String,
+    ) -> Result<Error, Error> {
+        let question = self.question(caller, action, None);
+        let denial = self.policy().engine.refuse(question, code, why, self.now());
+        let noted = self.refuse(caller, denial.clone(), &Refusal::default()).await?;
+        Ok(noted.tell(Error::from(&denial)))
     }
 
     /// Records a denial, or counts it.
@@ -228,7 +272,11 @@ impl Context {
         if let Some(first) = first {
             return Ok(Noted::Counted(first));
         }
-        let refusal = Refusal { trace: caller.trace.clone(), ..refusal.clone() };
+        let mut refusal = Refusal { trace: caller.trace.clone(), ..refusal.clone() };
+        if let Some(run) = &caller.run {
+            refusal.detail.insert("run".to_owned(), run.id.as_str().into());
+            refusal.detail.insert("phase".to_owned(), run.phase.into());
+        }
         match self.store.refuse(denial.clone(), refusal).await {
             Ok(recorded) => Ok(Noted::Whole(recorded)),
             Err(error) => {
@@ -244,7 +292,10 @@ impl Context {
 
     /// A change that was granted: with its guards, the request's trace, and the caller's key used up if it is to be.
     pub fn change(&self, caller: &Caller, granted: Granted, kind: &'static str, subject: impl Into<String>) -> Change {
-        let change = Change::new(granted.permit, kind, subject).guards(granted.guards).trace(caller.trace.clone());
+        let mut change = Change::new(granted.permit, kind, subject).guards(granted.guards).trace(caller.trace.clone());
+        if let Some(run) = &caller.run {
+            change = change.detail("run", run.id.as_str()).detail("phase", run.phase);
+        }
         match &caller.spend {
             Some(spend) => change.row(spend.row.clone()),
             None => change,

@@ -7,6 +7,8 @@
 //! keys/document.pem      signs documents       (PKCS#8, 0600)
 //! policies/              the policy, as files to edit
 //! agents/<ns>/<name>/    what agents own
+//! programs/              agents' programs, which every sandbox shows at /programs, read-only
+//! runs/<run>/            what a run is given for its time: copies of what a predecessor left
 //! run/address            where the node listens, while it does
 //! run/lock               held while a node runs
 //! login.key              the first person's single-use log-in key, until it is used
@@ -92,6 +94,16 @@ impl Home {
         self.0.join("agents")
     }
 
+    /// Agents' programs.
+    pub fn programs(&self) -> PathBuf {
+        self.0.join("programs")
+    }
+
+    /// What runs are given for their time.
+    pub fn runs(&self) -> PathBuf {
+        self.0.join("runs")
+    }
+
     /// Where the node listens, while it does.
     pub fn address(&self) -> PathBuf {
         self.0.join("run/address")
@@ -112,7 +124,7 @@ impl Home {
     /// # Errors
     /// The file system says no.
     pub fn prepare(&self) -> Result<(), HomeError> {
-        for folder in [self.0.clone(), self.0.join("keys"), self.0.join("run")] {
+        for folder in [self.0.clone(), self.0.join("keys"), self.0.join("run"), self.programs()] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| at(&folder, e))?;
         }
         Ok(())

@@ -24,10 +24,12 @@ pub enum Loaded {
 }
 
 /// What the node must be let do, or it could not go on: a policy that forbids it would lock everybody out.
-const NODES_OWN: [(&str, ResourceKind); 5] = [
+const NODES_OWN: [(&str, ResourceKind); 7] = [
     ("policy.load", ResourceKind::Policy),
     ("effect.settle", ResourceKind::Node),
     ("denials.count", ResourceKind::Ledger),
+    ("run.step", ResourceKind::Agent),
+    ("agent.start", ResourceKind::Agent),
     ("node.start", ResourceKind::Node),
     ("node.stop", ResourceKind::Node),
 ];
@@ -43,6 +45,7 @@ fn compile(sources: &Sources, namespace: &Namespace, dice: &dyn Dice) -> Result<
         let ids = match kind {
             ResourceKind::Policy => vec![engine.version().to_string(), Digest::of(other.as_bytes()).to_string()],
             _ if name == "effect.settle" => vec![other, ActionId::new(now.plus_ms(1), dice).to_string()],
+            ResourceKind::Agent => vec![format!("sample.{namespace}")],
             _ => vec![namespace.to_string()],
         };
         let allowed = |id: &String| {
@@ -52,6 +55,7 @@ fn compile(sources: &Sources, namespace: &Namespace, dice: &dyn Dice) -> Result<
                     id: ActionId::new(now, dice),
                     actor: Actor::Node { namespace: namespace.clone() },
                     key: None,
+                    run: None,
                     action: Action::new(namespace.clone(), name, resource),
                     owner: None,
                     gives: Gives::default(),
@@ -185,6 +189,7 @@ pub fn weigh(context: &Context, actor: Actor, action: Action, owner: Option<Stri
         id: ActionId::new(context.now(), context.dice.as_ref()),
         actor,
         key: None,
+        run: None,
         action,
         owner,
         gives: Gives::default(),

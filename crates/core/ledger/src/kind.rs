@@ -52,6 +52,36 @@ kinds! {
     NODE_STOPPED = "node.stopped";
     /// The store's tables were brought to a newer version.
     STORE_MIGRATED = "store.migrated";
+    /// A person started a run of an agent; the body names its packet.
+    RUN_STARTED = "run.started";
+    /// A run was asked for and did not come to be.
+    RUN_REFUSED = "run.refused";
+    /// A run went from one phase to the next; its lock and credential were renewed.
+    RUN_PHASE = "run.phase";
+    /// A run's lock and credential were renewed between two phases, because its agent is alive.
+    RUN_RENEWED = "run.renewed";
+    /// An agent submitted a plan.
+    RUN_PLANNED = "run.planned";
+    /// An error was charged to a run's budget.
+    RUN_ERROR = "run.error";
+    /// A child of a run began or ended.
+    RUN_CHILD = "run.child";
+    /// An agent's process was started in its sandbox.
+    RUN_AGENT_STARTED = "run.agent_started";
+    /// A run ended; its lock and credential were released, and whatever else the ending asks for.
+    RUN_ENDED = "run.ended";
+    /// How the process of a run's agent ended, and what it used.
+    RUN_AGENT_ENDED = "run.agent_ended";
+    /// An agent may do nothing any more until a person reinstates it.
+    AGENT_REVOKED = "agent.revoked";
+    /// A person reinstated a revoked agent, one tier lower.
+    AGENT_REINSTATED = "agent.reinstated";
+    /// A person said what became of an effect of which nobody knew.
+    EFFECT_RESOLVED = "effect.resolved";
+    /// A person halted the node: no run, no effect, until a person resumes.
+    NODE_HALTED = "node.halted";
+    /// A person let the node go on.
+    NODE_RESUMED = "node.resumed";
     /// Somebody read bodies of the ledger: reading the audit is itself audited.
     LEDGER_READ = "ledger.read";
 }

@@ -114,6 +114,15 @@ impl Engine {
         Verdict { allowed, code, policies, errors: Vec::new(), considered }
     }
 
+    /// The denial of something that no policy has to see: the run that it was asked in does not allow it, or the node is halted.
+    /// `why` is told to whoever asked.
+    pub fn refuse(&self, question: Question, code: DenialCode, why: String, now: Timestamp) -> Denial {
+        let Question { id, actor, key, action, .. } = question;
+        let (policies, policy_version) = (Vec::new(), self.version);
+        let ruling = Ruling { id, actor, key: key.map(|k| k.id), action, policies, policy_version, at: now };
+        self.issuer.denial(ruling, code, vec![why])
+    }
+
     /// The denial of something whose action or resource could not be read: there is nothing for a policy to see. It stands
     /// as the action `malformed`, done to a command named by what was written, made visible.
     pub fn refuse_malformed(

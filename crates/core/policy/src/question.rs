@@ -1,7 +1,7 @@
 //! What is asked of the engine.
 
 use steward_naming::ActionId;
-use steward_permit::{Action, Actor, KeyUse, Scope, Tier};
+use steward_permit::{Action, Actor, KeyUse, RunUse, Scope, Tier};
 
 /// What is asked of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Question {
     pub actor: Actor,
     /// The key that they ask with; none for the node, and for an agent inside its own run.
     pub key: Option<KeyUse>,
+    /// The run that an agent asks in, if it asks in one.
+    pub run: Option<RunUse>,
     /// What they ask for.
     pub action: Action,
     /// The full name of whom the resource belongs to, as the node knows it, and never as the caller says.

@@ -62,6 +62,7 @@ impl Sources {
             "namespaces.cedar",
             "node.cedar",
             "roles.cedar",
+            "runs.cedar",
             "tiers/T0.cedar",
             "tiers/T1.cedar",
             "tiers/T2.cedar",

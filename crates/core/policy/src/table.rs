@@ -192,6 +192,7 @@ impl Case {
             id: ActionId::new(start, &Fixed),
             actor,
             key,
+            run: None,
             action: Action::new(home.clone(), name, resource),
             owner: owner.transpose()?,
             gives: self.gives.clone(),

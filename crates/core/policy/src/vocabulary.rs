@@ -11,8 +11,8 @@ use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression, Schema,
 };
 use steward_clock::{Dice, Timestamp};
-use steward_naming::{ActionId, KeyId};
-use steward_permit::{Action, ActionName, Actor, KeyUse, Resource, ResourceKind, Role, Scope, Tier};
+use steward_naming::{ActionId, KeyId, RunId};
+use steward_permit::{Action, ActionName, Actor, KeyUse, Resource, ResourceKind, Role, RunUse, Scope, Tier};
 
 use crate::question::{Gives, Question};
 
@@ -152,7 +152,7 @@ impl Vocabulary {
     }
 
     fn request(&self, question: &Question, known: &Known, schema: Option<&Schema>) -> Result<Request, String> {
-        let mut pairs = Vec::with_capacity(3);
+        let mut pairs = Vec::with_capacity(4);
         pairs.push(("approved".to_owned(), RestrictedExpression::new_bool(false)));
         if let Some(key) = &question.key {
             let scopes = key.scopes.iter().map(|s| text(s.as_str()));
@@ -162,6 +162,15 @@ impl Vocabulary {
             ];
             let key = RestrictedExpression::new_record(fields).map_err(|e| e.to_string())?;
             pairs.push(("key".to_owned(), key));
+        }
+        if let Some(run) = &question.run {
+            let fields = [
+                ("id".to_owned(), text(run.id.as_str())),
+                ("task".to_owned(), text(run.task.as_str())),
+                ("phase".to_owned(), text(run.phase)),
+            ];
+            let run = RestrictedExpression::new_record(fields).map_err(|e| e.to_string())?;
+            pairs.push(("run".to_owned(), run));
         }
         if let Some(person) = question.actor.via() {
             let via = format!("{person}@{}", question.actor.namespace());
@@ -328,13 +337,21 @@ fn samples(action: &str) -> impl Iterator<Item = Question> {
                 id: ActionId::new(start, &Zeros),
                 actor: actor.clone(),
                 key: None,
+                run: None,
                 action: Action::new(namespace.clone(), name.clone(), resource),
                 owner: None,
                 gives: Gives::default(),
             };
             let key = KeyUse { id: KeyId::new(start, &Zeros), scopes: Scope::ALL.to_vec() };
             let gives = Gives { scopes: Some(Scope::ALL.to_vec()), tier: Some(Tier::T0) };
-            [Question { key: Some(key), owner: Some("sample".to_owned()), gives, ..bare.clone() }, bare]
+            let run = RunUse {
+                id: RunId::new(start, &Zeros),
+                task: "sample".parse().expect("valid"),
+                phase: "EXECUTE",
+                fence: 1,
+            };
+            let owner = Some("sample".to_owned());
+            [Question { key: Some(key), run: Some(run), owner, gives, ..bare.clone() }, bare]
         })
     })
 }

@@ -3,9 +3,10 @@
 use serde::Serialize;
 use steward_wire::{
     Act, ActionList, ActionRecord, ActionResult, AddAgent, AddPerson, AgentList, AgentRecord, Consistency, CreateKey,
-    CreatedKey, Decide, DecisionRecord, Doctor, EntryList, EntryRecord, ExplainPolicy, Explanation, ExportQuery,
-    InclusionProof, KeyList, KeyRecord, LedgerHead, Login, NodeStatus, PersonList, PersonRecord, PolicyList,
-    PolicyVerdict, SearchQuery, VerifierKey,
+    CreatedKey, Decide, DecisionRecord, Doctor, EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile,
+    ExplainPolicy, Explanation, ExportQuery, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LedgerHead,
+    Login, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict, Reason, ResolveEffect, RevocationRecord,
+    RunDetail, RunList, RunRecord, SearchQuery, StartRun, StateList, VerifierKey,
 };
 
 use crate::{
@@ -28,6 +29,47 @@ pub struct ActionQuery {
     /// At most so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+}
+
+/// Which runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RunQuery {
+    /// The agent's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Only those that are not over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<bool>,
+    /// At most so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Which effects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EffectQuery {
+    /// `intended`, `publishing`, `succeeded`, `failed` or `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// The run that they belong to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+}
+
+/// What happened after an entry.
+#[derive(Serialize)]
+struct After {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<u64>,
+}
+
+/// Keys of the state.
+#[derive(Serialize)]
+struct Match<'a> {
+    r#match: &'a str,
 }
 
 /// Nothing is asked for but the route itself.
@@ -94,6 +136,16 @@ impl Caller {
         self.get(&["v1", "agents", name]).await
     }
 
+    /// `POST /v1/agents/{name}/revoke`: stops it for good, until a person reinstates it.
+    pub async fn revoke_agent(&self, name: &str, reason: &Reason) -> Result<RevocationRecord, CallError> {
+        self.post(&["v1", "agents", name, "revoke"], reason).await
+    }
+
+    /// `POST /v1/agents/{name}/reinstate`: one tier lower.
+    pub async fn reinstate_agent(&self, name: &str, reason: &Reason) -> Result<RevocationRecord, CallError> {
+        self.post(&["v1", "agents", name, "reinstate"], reason).await
+    }
+
     /// `POST /v1/agents/{name}/actions`: asks for one action of an agent, and has it done if it is allowed.
     pub async fn act(&self, agent: &str, act: &Act) -> Result<ActionResult, CallError> {
         self.post(&["v1", "agents", agent, "actions"], act).await
@@ -117,6 +169,51 @@ impl Caller {
     /// `GET /v1/actions/{id}/explanation`.
     pub async fn explain_action(&self, id: &str) -> Result<Explanation, CallError> {
         self.get(&["v1", "actions", id, "explanation"]).await
+    }
+
+    /// `POST /v1/runs`: starts a run. Asking twice starts two, or is refused because the agent has one.
+    pub async fn start_run(&self, start: &StartRun) -> Result<RunRecord, CallError> {
+        self.post(&["v1", "runs"], start).await
+    }
+
+    /// `GET /v1/runs`, newest first.
+    pub async fn runs(&self, query: &RunQuery) -> Result<RunList, CallError> {
+        self.ask(&["v1", "runs"], query).await
+    }
+
+    /// `GET /v1/runs/{id}`: with what happened after the entry `after`, or since it began.
+    pub async fn run(&self, id: &str, after: Option<u64>) -> Result<RunDetail, CallError> {
+        self.ask(&["v1", "runs", id], &After { after }).await
+    }
+
+    /// `POST /v1/runs/{id}/stop`: ends it and its children; the agent keeps its standing.
+    pub async fn stop_run(&self, id: &str, reason: &Reason) -> Result<RunRecord, CallError> {
+        self.post(&["v1", "runs", id, "stop"], reason).await
+    }
+
+    /// `GET /v1/runs/{id}/evidence`: what it leaves, for whoever wants to check it without the node.
+    pub async fn evidence(&self, id: &str) -> Result<EvidenceFile, CallError> {
+        self.get(&["v1", "runs", id, "evidence"]).await
+    }
+
+    /// `GET /v1/tasks/{task}/handoff`: the newest.
+    pub async fn handoff(&self, task: &str) -> Result<HandoffRecord, CallError> {
+        self.get(&["v1", "tasks", task, "handoff"]).await
+    }
+
+    /// `GET /v1/effects`, newest first.
+    pub async fn effects(&self, query: &EffectQuery) -> Result<EffectList, CallError> {
+        self.ask(&["v1", "effects"], query).await
+    }
+
+    /// `POST /v1/effects/{id}/resolve`: says what became of an effect of which the node does not know.
+    pub async fn resolve_effect(&self, id: &str, resolve: &ResolveEffect) -> Result<EffectSummary, CallError> {
+        self.post(&["v1", "effects", id, "resolve"], resolve).await
+    }
+
+    /// `GET /v1/state`: the keys of the runtime state that match `pattern`.
+    pub async fn state(&self, pattern: &str) -> Result<StateList, CallError> {
+        self.ask(&["v1", "state"], &Match { r#match: pattern }).await
     }
 
     /// `GET /v1/policy`: the policy in force.
@@ -172,6 +269,16 @@ impl Caller {
     /// `GET /v1/node/doctor`.
     pub async fn doctor(&self) -> Result<Doctor, CallError> {
         self.get(&["v1", "node", "doctor"]).await
+    }
+
+    /// `POST /v1/node/halt`: no run and no effect until it is resumed, also after a restart.
+    pub async fn halt(&self, reason: &Reason) -> Result<HaltRecord, CallError> {
+        self.post(&["v1", "node", "halt"], reason).await
+    }
+
+    /// `POST /v1/node/resume`.
+    pub async fn resume(&self, reason: &Reason) -> Result<HaltRecord, CallError> {
+        self.post(&["v1", "node", "resume"], reason).await
     }
 
     /// `GET /v1/openapi.json`, as it stands.

@@ -11,9 +11,9 @@ use axum::{
     extract::{Request, State},
     http::{Response, StatusCode},
 };
-use steward_wire::{CreateKey, Login, SearchQuery};
+use steward_wire::{CreateKey, Login, Reason, ResolveEffect, SearchQuery, StartRun};
 
-use crate::{ActionQuery, CallError, Caller, Secret, call::MAX_RESPONSE_BYTES};
+use crate::{ActionQuery, CallError, Caller, EffectQuery, RunQuery, Secret, call::MAX_RESPONSE_BYTES};
 
 /// A server that gives everyone the same answer and remembers what it was asked.
 struct Fake {
@@ -171,4 +171,46 @@ async fn posts_send_only_what_was_said() {
     assert!(caller.login(&Login { label: "l".into() }).await.is_err());
     assert!(caller.create_key(&CreateKey::default()).await.is_err());
     assert_eq!(fake.asked(), "POST /v1/login Bearer stw_secret\nPOST /v1/keys Bearer stw_secret");
+}
+
+#[tokio::test]
+async fn the_routes_of_runs_are_asked_as_they_are_written() {
+    let fake = Fake::answering(200, "[]").await;
+    let caller = fake.caller();
+    let reason = Reason { reason: "r".into() };
+    let query = RunQuery { agent: Some("scribe".into()), live: Some(true), ..RunQuery::default() };
+    assert!(caller.start_run(&StartRun::default()).await.is_err());
+    assert!(caller.runs(&query).await.is_err());
+    assert!(caller.run("run_1", None).await.is_err());
+    assert!(caller.run("run_1", Some(7)).await.is_err());
+    assert!(caller.stop_run("run_1", &reason).await.is_err());
+    assert!(caller.evidence("run_1").await.is_err());
+    assert!(caller.revoke_agent("scribe", &reason).await.is_err());
+    assert!(caller.reinstate_agent("scribe", &reason).await.is_err());
+    assert!(caller.handoff("design").await.is_err());
+    assert!(caller.effects(&EffectQuery { status: Some("unknown".into()), run: None }).await.is_err());
+    assert!(caller.resolve_effect("act_1", &ResolveEffect { happened: true, reason: "r".into() }).await.is_err());
+    assert!(caller.state("agent:*:state").await.is_err());
+    assert!(caller.halt(&reason).await.is_err());
+    assert!(caller.resume(&reason).await.is_err());
+    let asked = fake.asked().replace(" Bearer stw_secret", "");
+    assert_eq!(
+        asked.lines().collect::<Vec<_>>(),
+        [
+            "POST /v1/runs",
+            "GET /v1/runs?agent=scribe&live=true",
+            "GET /v1/runs/run_1",
+            "GET /v1/runs/run_1?after=7",
+            "POST /v1/runs/run_1/stop",
+            "GET /v1/runs/run_1/evidence",
+            "POST /v1/agents/scribe/revoke",
+            "POST /v1/agents/scribe/reinstate",
+            "GET /v1/tasks/design/handoff",
+            "GET /v1/effects?status=unknown",
+            "POST /v1/effects/act_1/resolve",
+            "GET /v1/state?match=agent%3A*%3Astate",
+            "POST /v1/node/halt",
+            "POST /v1/node/resume",
+        ]
+    );
 }

@@ -5,7 +5,10 @@ use std::io;
 use rustix::io::Errno;
 use steward_naming::visible;
 
-use crate::path::{GrantPath, MAX_FILE_BYTES, PathError};
+use crate::{
+    grade::Grade,
+    path::{GrantPath, MAX_FILE_BYTES, PathError},
+};
 
 /// Why an effect did not happen, or is not known to have happened.
 ///
@@ -25,7 +28,7 @@ pub enum EffectError {
         why: &'static str,
     },
     /// What stands at the path is not a plain file of one name.
-    #[error("`{path}` is {what}, and only a plain file can be replaced; choose another path or remove it first")]
+    #[error("`{path}` is {what}, and only a plain file is read or replaced; choose another path or remove it first")]
     TargetNotAFile {
         /// The agent's path, made visible.
         path: String,
@@ -54,6 +57,41 @@ pub enum EffectError {
         "this node cannot keep a path inside a folder: its kernel has no `openat2`, or a sandbox forbids it; run it on Linux 5.6 or newer"
     )]
     NoResolver(#[source] io::Error),
+    /// There is no file at the path.
+    #[error("there is no file `{0}` in the agent's folder; look at what is there, or write it first")]
+    FileNotFound(String),
+    /// An artifact is no longer what was recorded.
+    #[error("`{0}` is no longer what was handed over; hand over again what is there now")]
+    ArtifactChanged(String),
+    /// What is to run is not something that a sandbox can be made of.
+    #[error("{0}")]
+    SpecRefused(String),
+    /// The program is not there, seen from inside.
+    #[error("there is no program `{0}` in the sandbox; install it on the node, or mount the folder that it is in")]
+    NoSuchProgram(String),
+    /// The node's sandboxes are weaker than asked for.
+    #[error(
+        "this node can only make sandboxes of grade {has}, and grade {minimum} is asked for; run it where user namespaces are allowed, or let policy name the exception",
+        has = grade.as_str(),
+        minimum = minimum.as_str()
+    )]
+    SandboxTooWeak {
+        /// What the node can do.
+        grade: Grade,
+        /// What was asked for.
+        minimum: Grade,
+    },
+    /// No sandbox can be made on this machine.
+    #[error(
+        "no process can be kept in on this machine ({0}); allow user namespaces (`sysctl user.max_user_namespaces`), or run a kernel with Landlock and seccomp"
+    )]
+    SandboxUnavailable(String),
+    /// A sandbox could not be made this time.
+    #[error("the sandbox could not be made ({0}); nothing was started: its operator finds the cause in the node's log")]
+    SandboxFailed(String),
+    /// Too much runs already.
+    #[error("{0} agents and tools run already, the most that one node runs at a time; wait until one has ended")]
+    WorkerFull(usize),
     /// The node's storage failed.
     #[error("the node could not {doing}; nothing was published: its operator finds the cause in the node's log")]
     Broken {
@@ -76,6 +114,14 @@ impl EffectError {
             Self::StagedChanged => "STAGED_CHANGED",
             Self::OutcomeUnknown(_) => "OUTCOME_UNKNOWN",
             Self::NoResolver(_) => "NO_RESOLVER",
+            Self::FileNotFound(_) => "FILE_NOT_FOUND",
+            Self::ArtifactChanged(_) => "ARTIFACT_CHANGED",
+            Self::SpecRefused(_) => "SPEC_REFUSED",
+            Self::NoSuchProgram(_) => "NO_SUCH_PROGRAM",
+            Self::SandboxTooWeak { .. } => "SANDBOX_TOO_WEAK",
+            Self::SandboxUnavailable(_) => "SANDBOX_UNAVAILABLE",
+            Self::SandboxFailed(_) => "SANDBOX_FAILED",
+            Self::WorkerFull(_) => "WORKER_FULL",
             Self::Broken { .. } => "BROKEN",
         }
     }
@@ -90,6 +136,14 @@ impl EffectError {
         "STAGED_CHANGED",
         "OUTCOME_UNKNOWN",
         "NO_RESOLVER",
+        "FILE_NOT_FOUND",
+        "ARTIFACT_CHANGED",
+        "SPEC_REFUSED",
+        "NO_SUCH_PROGRAM",
+        "SANDBOX_TOO_WEAK",
+        "SANDBOX_UNAVAILABLE",
+        "SANDBOX_FAILED",
+        "WORKER_FULL",
         "BROKEN",
     ];
 }
@@ -123,7 +177,7 @@ mod tests {
     use rustix::io::Errno;
 
     use super::{EffectError, failed, refused};
-    use crate::path::GrantPath;
+    use crate::{grade::Grade, path::GrantPath};
 
     #[test]
     fn what_the_system_says_has_one_meaning() {
@@ -145,6 +199,29 @@ mod tests {
         }
         // A link where the node itself put a folder is no matter of the agent's path.
         assert_eq!(failed("look")(Errno::LOOP.into()).code(), "BROKEN");
+    }
+
+    #[test]
+    fn what_cannot_run_says_what_to_do() {
+        let text = || "a".to_owned();
+        for (error, code, says) in [
+            (EffectError::FileNotFound(text()), "FILE_NOT_FOUND", "write it first"),
+            (EffectError::ArtifactChanged(text()), "ARTIFACT_CHANGED", "hand over again"),
+            (EffectError::NoSuchProgram(text()), "NO_SUCH_PROGRAM", "install it"),
+            (
+                EffectError::SandboxTooWeak { grade: Grade::B, minimum: Grade::A },
+                "SANDBOX_TOO_WEAK",
+                "grade B, and grade A",
+            ),
+            (EffectError::SandboxUnavailable(text()), "SANDBOX_UNAVAILABLE", "allow user namespaces"),
+            (EffectError::SandboxFailed(text()), "SANDBOX_FAILED", "nothing was started"),
+            (EffectError::WorkerFull(256), "WORKER_FULL", "wait until one has ended"),
+            (EffectError::SpecRefused(text()), "SPEC_REFUSED", "a"),
+        ] {
+            assert_eq!(error.code(), code);
+            assert!(EffectError::CODES.contains(&code), "{code}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
     }
 
     #[test]

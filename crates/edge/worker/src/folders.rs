@@ -12,7 +12,7 @@ use std::{
     fs::{DirBuilder, File},
     io::{self, Read as _},
     os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -29,7 +29,7 @@ use crate::{
     path::{GrantPath, MAX_FILE_BYTES},
 };
 
-const FILES: &str = "files";
+pub(crate) const FILES: &str = "files";
 const STAGING: &str = "staging";
 
 /// A file that is in place and on disk.
@@ -50,6 +50,8 @@ pub const MAX_LISTED: usize = 10_000;
 pub struct Folders {
     /// Everything is opened beneath this, so that moving or replacing the path that it was opened by changes nothing.
     root: OwnedFd,
+    /// Where it was when it was opened, for what can only be named by a path: a mount.
+    path: PathBuf,
 }
 
 impl Folders {
@@ -70,7 +72,7 @@ impl Folders {
         let folder = openat(CWD, root, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
         fchmod(&folder, beneath::FOLDER_MODE).map_err(|e| failed(e.into()))?;
         match beneath::folder(&folder, ".") {
-            Ok(_) => Ok(Self { root: folder }),
+            Ok(_) => Ok(Self { root: folder, path: root.canonicalize().map_err(failed)? }),
             // A sandbox that does not know the call answers EPERM.
             Err(errno @ (Errno::NOSYS | Errno::PERM)) => Err(EffectError::NoResolver(errno.into())),
             Err(errno) => Err(failed(errno.into())),
@@ -146,6 +148,11 @@ impl Folders {
         self.own(agent, FILES)
     }
 
+    /// The root, as an absolute path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn own(&self, agent: &Name, which: &str) -> rustix::io::Result<OwnedFd> {
         beneath::make_folders(&self.root, &place(agent, which))
     }
@@ -186,7 +193,7 @@ impl Folders {
 }
 
 /// Where something of an agent's is, from the root. Labels and namespaces are lower-case ASCII without slashes and never empty.
-fn place(agent: &Name, which: &str) -> String {
+pub(crate) fn place(agent: &Name, which: &str) -> String {
     format!("{}/{}/{which}", agent.namespace(), agent.label())
 }
 

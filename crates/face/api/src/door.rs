@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
-use steward_app_flows::authenticate;
+use steward_app_flows::{authenticate, runs::Runner};
 use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_naming::TraceId;
 use steward_seal::json::{self, JsonError, Limits};
@@ -90,6 +90,11 @@ impl Visit {
     /// The node.
     pub(crate) fn node(&self) -> &Arc<Node> {
         &self.node
+    }
+
+    /// What drives runs.
+    pub(crate) fn runner(&self) -> Arc<Runner> {
+        Arc::clone(&self.node.runner)
     }
 
     /// A verb that reads. A key that is good for one request is kept for something that is recorded.

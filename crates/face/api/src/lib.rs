@@ -31,6 +31,9 @@ pub use openapi::openapi;
 /// The most bytes of a body that carries a file: 8 MiB in base 64, and what is around it.
 pub const MAX_BODY_BYTES: usize = 12 << 20;
 
+/// The most bytes of a body that carries a packet: the largest packet, each byte of which may be written as two.
+pub const MAX_PACKET_BODY_BYTES: usize = 2 * steward_governor::MAX_PACKET_BYTES + (64 << 10);
+
 /// The most bytes of any other body.
 pub const MAX_DOCUMENT_BYTES: usize = 256 << 10;
 
@@ -45,7 +48,7 @@ pub const MAX_REQUESTS: usize = 512;
 
 /// Every route.
 pub fn router(node: Arc<Node>) -> Router {
-    use routes::{actions, agents, entries, open, people, policies, status};
+    use routes::{actions, agents, effects, entries, halt, open, people, policies, runs, state, status};
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
         .route("/healthz", get(open::healthz))
@@ -62,9 +65,19 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/people/{name}/disable", post(people::disable))
         .route("/v1/keys", get(people::keys).post(people::create_key))
         .route("/v1/keys/{id}/revoke", post(people::revoke_key))
-        .route("/v1/agents", get(agents::list).post(agents::add))
+        .route("/v1/agents", get(agents::list).post(agents::add).layer(DefaultBodyLimit::max(MAX_PACKET_BODY_BYTES)))
         .route("/v1/agents/{name}", get(agents::show))
         .route("/v1/agents/{name}/actions", post(actions::act).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)))
+        .route("/v1/agents/{name}/revoke", post(agents::revoke))
+        .route("/v1/agents/{name}/reinstate", post(agents::reinstate))
+        .route("/v1/runs", get(runs::list).post(runs::start).layer(DefaultBodyLimit::max(MAX_PACKET_BODY_BYTES)))
+        .route("/v1/runs/{id}", get(runs::show))
+        .route("/v1/runs/{id}/stop", post(runs::stop))
+        .route("/v1/runs/{id}/evidence", get(runs::evidence))
+        .route("/v1/tasks/{task}/handoff", get(runs::handoff))
+        .route("/v1/effects", get(effects::list))
+        .route("/v1/effects/{id}/resolve", post(effects::resolve))
+        .route("/v1/state", get(state::get))
         .route("/v1/decisions", post(actions::decide))
         .route("/v1/actions", get(actions::list))
         .route("/v1/actions/{id}", get(actions::show))
@@ -77,6 +90,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/ledger/export", get(entries::export))
         .route("/v1/node/status", get(status::status))
         .route("/v1/node/doctor", get(status::doctor))
+        .route("/v1/node/halt", post(halt::halt))
+        .route("/v1/node/resume", post(halt::resume))
         .fallback(answer::no_such_route)
         .method_not_allowed_fallback(answer::no_such_method)
         // One layer made of all, the outermost first: each layer by itself would be boxed, and cloned with every request.

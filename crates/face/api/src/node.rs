@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use steward_app_flows::runs::Runner;
 use steward_app_node::{Context, home::Home};
 use steward_policy::Mistake;
 use tokio::sync::Semaphore;
@@ -15,6 +16,8 @@ use crate::{MAX_EXPORTS, MAX_REQUESTS};
 pub struct NodeParts {
     /// What every verb is given.
     pub context: Arc<Context>,
+    /// Drives runs.
+    pub runner: Arc<Runner>,
     /// Where its state is.
     pub home: Home,
     /// The program's version.
@@ -29,6 +32,7 @@ pub struct NodeParts {
 /// The node as the faces see it.
 pub struct Node {
     pub(crate) context: Arc<Context>,
+    pub(crate) runner: Arc<Runner>,
     pub(crate) home: Home,
     pub(crate) version: &'static str,
     pub(crate) authorities: Vec<String>,
@@ -44,6 +48,7 @@ impl Node {
     pub fn new(parts: NodeParts) -> Self {
         Self {
             context: parts.context,
+            runner: parts.runner,
             home: parts.home,
             version: parts.version,
             authorities: parts.authorities,

@@ -9,7 +9,7 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use crate::routes::{actions, agents, entries, open, people, policies, status};
+use crate::routes::{actions, agents, effects, entries, halt, open, people, policies, runs, state, status};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,11 +19,13 @@ use crate::routes::{actions, agents, entries, open, people, policies, status};
     paths(
         open::healthz, serve, open::identity, open::head, open::vkey, open::consistency, open::checkpoint, open::tile,
         people::login, people::list, people::add, people::disable, people::keys, people::create_key, people::revoke_key,
-        agents::list, agents::add, agents::show,
+        agents::list, agents::add, agents::show, agents::revoke, agents::reinstate,
+        runs::start, runs::list, runs::show, runs::stop, runs::evidence, runs::handoff,
+        effects::list, effects::resolve, state::get,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
         policies::list, policies::explain,
         entries::search, entries::show, entries::proof, entries::export,
-        status::status, status::doctor,
+        status::status, status::doctor, halt::halt, halt::resume,
     )
 )]
 struct Description;

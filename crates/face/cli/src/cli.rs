@@ -7,13 +7,20 @@ use crate::{
     verbs::{
         actions::{ActArgs, ActionVerb},
         agents::AgentVerb,
+        effects::EffectVerb,
+        evidence::EvidenceVerb,
+        halt::WhyArgs,
+        handoffs::HandoffVerb,
         keys::KeyVerb,
         ledger::LedgerVerb,
         login::LoginArgs,
         manual::{CompletionsArgs, ManArgs},
         node::NodeVerb,
+        packets::PacketVerb,
         people::PeopleVerb,
         policy::PolicyVerb,
+        runs::RunVerb,
+        state::StateVerb,
     },
 };
 
@@ -52,6 +59,28 @@ pub enum Command {
     /// Actions that were asked for, and why they were allowed or refused
     #[command(subcommand)]
     Action(ActionVerb),
+    /// What an agent is told before it may start: check it, without a node
+    #[command(subcommand)]
+    Packet(PacketVerb),
+    /// An agent's passes through the lifecycle: start, follow, stop
+    #[command(subcommand)]
+    Run(RunVerb),
+    /// What a run leaves: verify it, without a node
+    #[command(subcommand)]
+    Evidence(EvidenceVerb),
+    /// What a revoked agent leaves to its successor
+    #[command(subcommand)]
+    Handoff(HandoffVerb),
+    /// What was done to the world, and what nobody knows of
+    #[command(subcommand)]
+    Effect(EffectVerb),
+    /// The runtime's state, in the keys that operators know
+    #[command(subcommand)]
+    State(StateVerb),
+    /// Stop every run and every effect, now; it lasts until `resume`, also over a restart
+    Halt(WhyArgs),
+    /// Let a halted node go on
+    Resume(WhyArgs),
     /// What is allowed: check it, ask it, test it
     #[command(subcommand)]
     Policy(PolicyVerb),
@@ -116,6 +145,28 @@ mod tests {
             "agent add scribe.toml",
             "agent list",
             "agent show scribe",
+            "agent revoke scribe --reason off",
+            "agent reinstate scribe --reason fine",
+            "packet check p.json",
+            "packet check t.json --template --namespace acme.internal --json",
+            "packet schema",
+            "packet schema handoff",
+            "run start scribe --packet p.json --detach",
+            "run start scribe --task design objective --parent run_1",
+            "run list --agent scribe --task design --live --limit 3",
+            "run show run_1",
+            "run stop run_1 --reason enough",
+            "run evidence run_1 --output f --force",
+            "evidence verify f --vkey k",
+            "evidence verify f",
+            "handoff show design",
+            "effect list --unknown --run run_1",
+            "effect resolve act_1 --happened --reason seen",
+            "effect resolve act_1 --did-not-happen --reason looked",
+            "state get agent:*:state",
+            "halt",
+            "halt --reason smoke",
+            "resume --reason gone",
             "act scribe fs.write /reports/a.md --from a.md --confidence 0.85",
             "act scribe fs.write /reports/a.md --from - --json",
             "action list --agent scribe --decision deny --limit 3",
@@ -161,6 +212,18 @@ mod tests {
             "key create --label x",
             "key create --person a --agent b --label x --scope read",
             "key create --label x --scope read --expires soon",
+            "agent revoke scribe",
+            "agent reinstate scribe",
+            "packet check",
+            "packet schema vote",
+            "run start scribe",
+            "run start scribe --task design",
+            "run start scribe objective",
+            "run start scribe --packet p --task design objective",
+            "run evidence run_1",
+            "effect resolve act_1 --reason x",
+            "effect resolve act_1 --happened --did-not-happen --reason x",
+            "effect resolve act_1 --happened",
             "act scribe fs.write",
             "act scribe fs.write /a --confidence 1.5",
             "action list --decision maybe",

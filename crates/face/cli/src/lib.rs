@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Most commands are one call of the node's API and a way to show the answer. `ledger verify`, `ledger check-proof`,
-//! `policy check` and `policy test` ask no node: they read files and judge them with the cores, so that nobody needs to
-//! believe a running program.
+//! `evidence verify`, `packet check`, `policy check` and `policy test` ask no node: they read files and judge them with the
+//! cores, so that nobody needs to believe a running program.
 //!
 //! What every command keeps to:
 //! * The answer goes to stdout, everything else to stderr. `--json` prints the shape of `wire` that the node answered,
@@ -24,6 +24,7 @@
 //! Deliberately absent: starting a node (`up` is the binary's), deciding anything, retries.
 
 mod cli;
+mod evidence;
 mod failure;
 mod globals;
 mod heads;

@@ -1,9 +1,15 @@
 //! What every verb is given: where the node is, who is asking, and where to answer.
 
-use std::{env::VarError, path::PathBuf, sync::Arc};
+use std::{
+    env::VarError,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use steward_caller::{Caller, Secret};
 use steward_clock::{Clock, Timestamp};
+use steward_naming::Namespace;
 
 use crate::{
     failure::{Exit, Failure},
@@ -13,6 +19,12 @@ use crate::{
     memory::{Memory, NodeMemory},
     show::Show,
 };
+
+/// The namespace of a node that was not told another: that of the configuration that ships.
+const USUAL_NAMESPACE: &str = "node.internal";
+
+/// The most bytes of a home's configuration that are read.
+const MAX_CONFIGURATION_BYTES: usize = 256 << 10;
 
 /// What every verb is given.
 pub(crate) struct Session {
@@ -49,6 +61,18 @@ impl Session {
     /// The node's home.
     pub(crate) fn home(&self) -> Result<PathBuf, Failure> {
         self.globals.home().map_err(Failure::misused)
+    }
+
+    /// The namespace that short names are of, where no node is asked: what was said, else that of the home's configuration, else
+    /// that of a node that was not told another.
+    pub(crate) fn namespace(&self, said: Option<&str>) -> Result<Namespace, Failure> {
+        if let Some(said) = said {
+            return said.parse().map_err(Failure::misused);
+        }
+        match self.globals.home() {
+            Ok(home) => namespace_in(&home.join("steward.toml")),
+            Err(_) => namespace_of(None),
+        }
     }
 
     /// A command to be typed next, for the same node.
@@ -157,6 +181,30 @@ impl Session {
     }
 }
 
+/// The namespace that a node's configuration names.
+fn namespace_in(file: &Path) -> Result<Namespace, Failure> {
+    let text = match home::read_small(file, MAX_CONFIGURATION_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return namespace_of(None),
+        Err(error) => return Err(Failure::file("read", file, &error)),
+    };
+    let wrong = |why: &dyn fmt::Display| {
+        Failure::refused(format!("`{}` cannot be read: {why}", file.display()))
+            .hint("name the namespace: --namespace NAMESPACE")
+    };
+    let table: toml::Table =
+        String::from_utf8_lossy(&text).parse().map_err(|e: toml::de::Error| wrong(&e.message()))?;
+    match table.get("namespace").map(toml::Value::as_str) {
+        None => namespace_of(None),
+        Some(Some(said)) => namespace_of(Some(said)).map_err(|failure| wrong(&failure.message)),
+        Some(None) => Err(wrong(&"`namespace` is not a text")),
+    }
+}
+
+fn namespace_of(said: Option<&str>) -> Result<Namespace, Failure> {
+    said.unwrap_or(USUAL_NAMESPACE).parse().map_err(Failure::misused)
+}
+
 /// The key in the environment; nothing if there is none, or an empty one.
 fn key_of_environment() -> Result<Option<Secret>, Failure> {
     match std::env::var(KEY_VARIABLE) {
@@ -164,6 +212,27 @@ fn key_of_environment() -> Result<Option<Secret>, Failure> {
         Err(VarError::NotPresent) => Ok(None),
         Err(VarError::NotUnicode(_)) => {
             Err(Failure::misused(format!("{KEY_VARIABLE} holds no key; one is `stw_` and letters and digits")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::namespace_in;
+
+    #[test]
+    fn the_namespace_is_that_of_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("steward.toml");
+        let read = || namespace_in(&file).map(|namespace| namespace.to_string()).map_err(|failure| failure.message);
+        assert_eq!(read().as_deref(), Ok("node.internal"), "there is none");
+        for (text, namespace) in [("", "node.internal"), ("namespace = 'acme.internal'\n[x]\ny = 1", "acme.internal")] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(read().as_deref(), Ok(namespace), "{text}");
+        }
+        for text in ["namespace = 3", "namespace = 'A B'", "namespace ="] {
+            std::fs::write(&file, text).unwrap();
+            assert!(read().unwrap_err().contains("cannot be read"), "{text}");
         }
     }
 }

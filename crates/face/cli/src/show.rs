@@ -82,6 +82,11 @@ impl Show {
         let _ = writeln!(io::stderr(), "{}", self.asides.wrapped(&shown_lines(text), 0, 0));
     }
 
+    /// Tells something beside the answer as `view` writes it, which makes what others wrote harmless.
+    pub(crate) fn aside_as(&mut self, view: impl FnOnce(Looks) -> String) {
+        let _ = writeln!(io::stderr(), "{}", view(self.asides));
+    }
+
     /// Tells why something was not done, and gives the end that it means.
     pub(crate) fn failure(&mut self, failure: &Failure) -> Exit {
         if let (true, Some(problem)) = (self.json, &failure.problem) {
@@ -192,9 +197,9 @@ impl Word {
     /// A word whose meaning decides about its ink: decisions, states, findings.
     pub(crate) fn state(text: &str) -> Self {
         let ink = match text {
-            "allow" | "active" | "succeeded" | "ok" => Ink::Good,
-            "deny" | "failed" | "revoked" | "disabled" => Ink::Bad,
-            "unknown" | "warning" | "intended" | "publishing" | "expired" => Ink::Warn,
+            "allow" | "active" | "succeeded" | "ok" | "completed" => Ink::Good,
+            "deny" | "failed" | "revoked" | "disabled" | "refused" | "halted" => Ink::Bad,
+            "unknown" | "warning" | "intended" | "publishing" | "expired" | "stopped" => Ink::Warn,
             _ => Ink::Plain,
         };
         Self::new(text, ink)
@@ -260,7 +265,8 @@ pub(crate) fn table<const N: usize>(
 
 /// Whether it is an id, which is there to be copied and therefore never broken.
 fn is_id(text: &str) -> bool {
-    ["act_", "key_", "trc_"].iter().any(|prefix| text.starts_with(prefix)) && !text.contains(' ')
+    ["act_", "key_", "trc_", "run_", "hnd_", "rev_"].iter().any(|prefix| text.starts_with(prefix))
+        && !text.contains(' ')
 }
 
 /// Names and what they are, one beneath the other. A value that is empty is left out.

@@ -1,5 +1,7 @@
 //! A ledger in memory, and a node that shows it: what the tests of this crate ask.
 
+pub(crate) mod story;
+
 use std::sync::{Arc, Mutex};
 
 use axum::{
@@ -8,7 +10,7 @@ use axum::{
     routing::get,
 };
 use steward_caller::Caller;
-use steward_clock::Dice;
+use steward_clock::{Clock, Dice, Timestamp};
 use steward_ledger::{
     Edge, Hash, Leaf, Salt, TreeHead, kind, leaf_hash,
     proof::{ProveError, prove_consistency, prove_inclusion},
@@ -16,6 +18,8 @@ use steward_ledger::{
 };
 use steward_seal::{SigningKey, note::NoteKey};
 use steward_wire::{Consistency, InclusionProof, LedgerHead, VerifierKey};
+
+use crate::{globals::Globals, session::Session};
 
 const ORIGIN: &str = "acme.internal";
 
@@ -27,22 +31,29 @@ impl Dice for Fixed {
     }
 }
 
-/// Entries that are all alike but for their number, at most 256 (one tile).
+/// At most 256 entries (one tile), a second apart.
 #[derive(Clone)]
 pub(crate) struct Ledger {
-    bodies: Vec<String>,
+    /// Kind and body.
+    entries: Vec<(String, String)>,
     seed: u8,
 }
 
 impl Ledger {
+    /// Entries that are all alike but for their number.
     pub(crate) fn of(size: usize) -> Self {
-        assert!(size <= 256);
-        Self { bodies: (0..size).map(|n| format!(r#"{{"n":{n}}}"#)).collect(), seed: 1 }
+        Self::holding((0..size).map(|n| (kind::ACTION_INTENDED.to_owned(), format!(r#"{{"n":{n}}}"#))).collect())
+    }
+
+    /// Entries of these kinds, with these bodies.
+    pub(crate) fn holding(entries: Vec<(String, String)>) -> Self {
+        assert!(entries.len() <= 256);
+        Self { entries, seed: 1 }
     }
 
     /// The same with another entry at `seq`.
     pub(crate) fn rewritten_at(mut self, seq: usize) -> Self {
-        self.bodies[seq] = r#"{"n":"rewritten"}"#.to_owned();
+        self.entries[seq].1 = r#"{"n":"rewritten"}"#.to_owned();
         self
     }
 
@@ -52,7 +63,7 @@ impl Ledger {
     }
 
     pub(crate) fn size(&self) -> u64 {
-        self.bodies.len() as u64
+        self.entries.len() as u64
     }
 
     pub(crate) fn key(&self) -> NoteKey {
@@ -60,7 +71,7 @@ impl Ledger {
     }
 
     pub(crate) fn head(&self) -> TreeHead {
-        TreeHead { origin: ORIGIN.to_owned(), size: self.size(), root: self.root(self.bodies.len()) }
+        TreeHead { origin: ORIGIN.to_owned(), size: self.size(), root: self.root(self.entries.len()) }
     }
 
     pub(crate) fn note(&self) -> String {
@@ -87,7 +98,7 @@ impl Ledger {
             proof: TlogProof { extra: Vec::new(), index, path, head: self.note() }.encode(),
             leaf: String::from_utf8(self.leaf(seq).encode()).unwrap(),
             salt: Some(hex::encode(salt(seq).0)),
-            body: Some(self.bodies[seq].clone()),
+            body: Some(self.entries[seq].1.clone()),
             vkey: self.key().to_string(),
         }
     }
@@ -97,8 +108,10 @@ impl Ledger {
     }
 
     fn leaf(&self, seq: usize) -> Leaf {
-        let time = "2026-11-20T20:14:27.123Z".parse().unwrap();
-        Leaf { time, kind: kind::ACTION_INTENDED.into(), body: salt(seq).mac(self.bodies[seq].as_bytes()) }
+        let (kind, body) = &self.entries[seq];
+        let first: Timestamp = "2026-11-20T20:14:27.123Z".parse().unwrap();
+        let time = first.plus_ms(1000 * seq as u64);
+        Leaf { time, kind: kind.clone(), body: salt(seq).mac(body.as_bytes()) }
     }
 
     fn root(&self, size: usize) -> Hash {
@@ -114,6 +127,24 @@ impl Ledger {
 
 fn salt(seq: usize) -> Salt {
     Salt([u8::try_from(seq % 256).unwrap(); 32])
+}
+
+/// A session of nobody, with a clock that stands.
+pub(crate) fn session() -> Session {
+    session_at(None)
+}
+
+/// The same, with a home.
+pub(crate) fn session_at(home: Option<std::path::PathBuf>) -> Session {
+    struct Stands;
+
+    impl Clock for Stands {
+        fn now(&self) -> Timestamp {
+            Timestamp::MIN
+        }
+    }
+
+    Session::new(Globals { home, ..Globals::default() }, Arc::new(Stands), "0.0.0".to_owned())
 }
 
 /// A node of which only the ledger can be seen. It shows what it is told to.

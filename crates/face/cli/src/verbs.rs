@@ -2,14 +2,23 @@
 
 pub(crate) mod actions;
 pub(crate) mod agents;
+pub(crate) mod effects;
+pub(crate) mod evidence;
+pub(crate) mod follow;
+pub(crate) mod halt;
+pub(crate) mod handoffs;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod login;
 pub(crate) mod manual;
 pub(crate) mod node;
+pub(crate) mod packets;
 pub(crate) mod people;
 pub(crate) mod policy;
 pub(crate) mod proofs;
+pub(crate) mod run_view;
+pub(crate) mod runs;
+pub(crate) mod state;
 pub(crate) mod verify;
 
 use clap::CommandFactory as _;
@@ -30,6 +39,14 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Agent(verb) => agents::carry_out(session, verb).await,
         Command::Act(act) => actions::act(session, act).await,
         Command::Action(verb) => actions::carry_out(session, verb).await,
+        Command::Packet(verb) => packets::carry_out(session, verb),
+        Command::Run(verb) => runs::carry_out(session, verb).await,
+        Command::Evidence(verb) => evidence::carry_out(session, verb),
+        Command::Handoff(verb) => handoffs::carry_out(session, verb).await,
+        Command::Effect(verb) => effects::carry_out(session, verb).await,
+        Command::State(verb) => state::carry_out(session, verb).await,
+        Command::Halt(why) => halt::halt(session, why).await,
+        Command::Resume(why) => halt::resume(session, why).await,
         Command::Policy(verb) => policy::carry_out(session, verb).await,
         Command::Ledger(verb) => ledger::carry_out(session, verb).await,
         Command::Node(verb) => node::carry_out(session, verb).await,

@@ -109,6 +109,26 @@ typed_id!(
     TraceId,
     "trc_"
 );
+typed_id!(
+    /// One pass of an agent through the lifecycle.
+    RunId,
+    "run_"
+);
+typed_id!(
+    /// The short-lived credential of a run.
+    CredentialId,
+    "crd_"
+);
+typed_id!(
+    /// What a revoked agent leaves to its successor.
+    HandoffId,
+    "hnd_"
+);
+typed_id!(
+    /// The revocation of an agent.
+    RevocationId,
+    "rev_"
+);
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use steward_naming::{KeyId, Label, Name, Namespace};
+use steward_naming::{KeyId, Label, Name, Namespace, RunId};
 
 /// The text is not one of a small set of words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,6 +127,19 @@ pub struct KeyUse {
     pub id: KeyId,
     /// What it may be used for.
     pub scopes: Vec<Scope>,
+}
+
+/// The run that an agent asks in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunUse {
+    /// Which run.
+    pub id: RunId,
+    /// The task that it works on.
+    pub task: Label,
+    /// The phase that it is in: `EXECUTE`.
+    pub phase: &'static str,
+    /// The number of its execution lock: whoever holds a lower one has lost it.
+    pub fence: u64,
 }
 
 /// Who asks: a person, an agent, or the node itself.

@@ -39,8 +39,26 @@ words!(
         UnknownAction = "UNKNOWN_ACTION",
         /// The action's name or resource is malformed, or could be mistaken for another.
         Malformed = "MALFORMED_ACTION",
+        /// The node is halted: nothing that agents ask for is done.
+        Halted = "HALTED",
+        /// The run that it was asked in is over.
+        RunOver = "RUN_OVER",
+        /// The run's phase does not allow it.
+        WrongPhase = "WRONG_PHASE",
+        /// The run's packet forbids it.
+        ForbiddenAction = "FORBIDDEN_ACTION",
+        /// The run's packet does not allow it.
+        OutOfScope = "OUT_OF_SCOPE",
     }
 );
+
+impl DenialCode {
+    /// Whether it is no policy's decision but one of the run that it was asked in, or of the halt; its reason stands in
+    /// [`Denial::errors`].
+    pub const fn is_of_run(self) -> bool {
+        matches!(self, Self::Halted | Self::RunOver | Self::WrongPhase | Self::ForbiddenAction | Self::OutOfScope)
+    }
+}
 
 /// What a decision was made about, and by what. Permits and denials share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +95,8 @@ impl Issuer {
         Permit { ruling, expires_at }
     }
 
-    /// A denial of what was ruled. `errors` are messages of policies that could not be evaluated.
+    /// A denial of what was ruled. `errors` are messages of policies that could not be evaluated, or why the run does not allow
+    /// it.
     pub fn denial(&self, ruling: Ruling, code: DenialCode, errors: Vec<String>) -> Denial {
         Denial { ruling, code, errors }
     }
@@ -132,7 +151,7 @@ impl Denial {
         self.code
     }
 
-    /// Messages of policies that could not be evaluated.
+    /// Messages of policies that could not be evaluated, or why the run that it was asked in does not allow it.
     pub fn errors(&self) -> &[String] {
         &self.errors
     }
@@ -157,6 +176,11 @@ impl fmt::Display for Denial {
             }
             DenialCode::UnknownAction => write!(f, "{actor} asked for {action}, an action that no policy knows"),
             DenialCode::Malformed => write!(f, "{actor} asked for something malformed"),
+            DenialCode::Halted
+            | DenialCode::RunOver
+            | DenialCode::WrongPhase
+            | DenialCode::ForbiddenAction
+            | DenialCode::OutOfScope => f.write_str(&self.errors.join("; ")),
         }
     }
 }

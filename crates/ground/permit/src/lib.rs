@@ -9,12 +9,13 @@
 //!                              └─► Denial ──► store.refuse(denial, …)
 //! ```
 //!
-//! Deliberately absent: fences, until runs exist that can lose a lock (A2).
+//! Deliberately absent: a fence inside the permit. The lock's row is a guard of the commit that consumes it, which is the same
+//! compare-and-set, once.
 
 mod action;
 mod actor;
 mod decision;
 
 pub use action::{Action, ActionError, ActionName, MAX_RESOURCE_BYTES, Resource, ResourceKind};
-pub use actor::{Actor, KeyUse, Role, Scope, Tier, UnknownWord};
+pub use actor::{Actor, KeyUse, Role, RunUse, Scope, Tier, UnknownWord};
 pub use decision::{Denial, DenialCode, Issuer, Matched, PERMIT_LIFETIME_MS, Permit, Ruling, Warrant};

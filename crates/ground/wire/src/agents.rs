@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 /// What an agent says it is: the part of a manifest (REG-2) that a node needs to govern it. The same shape is read from a
 /// TOML or JSON file by `steward agent add FILE`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddAgent {
     /// Its name: a label of the node's namespace, or the full name.
@@ -20,6 +20,12 @@ pub struct AddAgent {
     /// What it can do, for people to read.
     #[serde(default)]
     pub capabilities: Vec<String>,
+    /// How it is started: a program of its sandbox and its arguments. Left out for an agent that only runs elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// The template of its packets, as JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet: Option<String>,
 }
 
 /// An agent.
@@ -39,8 +45,17 @@ pub struct AgentRecord {
     pub capabilities: Vec<String>,
     /// The digest of its manifest, which is kept.
     pub manifest: String,
-    /// `active`.
+    /// `active` or `revoked`.
     pub status: String,
+    /// How it is started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// The digest of the template of its packets, which is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet: Option<String>,
+    /// Why it is revoked, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
     /// When it was registered.
     pub added_at: String,
     /// Actions of it that were allowed, counted from the ledger now.

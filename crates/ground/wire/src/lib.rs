@@ -13,6 +13,7 @@ mod node;
 mod people;
 mod policies;
 mod problem;
+mod runs;
 
 pub use actions::{
     Act, ActionList, ActionRecord, ActionResult, Decide, DecisionRecord, EffectRecord, Explanation, MatchedPolicy,
@@ -26,3 +27,8 @@ pub use node::{Check, Doctor, NodeStatus};
 pub use people::{AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, Login, PersonList, PersonRecord};
 pub use policies::{ExplainPolicy, PolicyList, PolicyRecord, PolicyVerdict};
 pub use problem::{FieldProblem, Problem};
+pub use runs::{
+    ArtifactRecord, EffectList, EffectSummary, EvidenceDocument, EvidenceEntry, EvidenceFile, HaltRecord,
+    HandoffRecord, Reason, ResolveEffect, RevocationRecord, RunDetail, RunEvent, RunList, RunRecord, StartRun,
+    StateEntry, StateList,
+};

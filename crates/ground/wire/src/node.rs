@@ -30,6 +30,13 @@ pub struct NodeStatus {
     pub effects_open: u64,
     /// Effects of which nobody knows whether they happened.
     pub effects_unknown: u64,
+    /// Runs that are not over.
+    pub runs_live: u64,
+    /// Who halted the node, and why, while it is halted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<String>,
+    /// How agents are kept in: grade of the sandbox and what holds its limits; or why there is no sandbox.
+    pub sandbox: String,
     /// Requests refused without a valid key since the start.
     pub unauthenticated: u64,
     /// Bytes free where the home is.

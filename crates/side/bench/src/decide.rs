@@ -100,6 +100,7 @@ pub(crate) fn question(agent: usize) -> Result<Question> {
         id: ActionId::new(now, &SystemDice),
         actor: Actor::Agent { name: name.clone(), version: "1.0.0".to_owned(), tier: Tier::T1, via: None },
         key: Some(KeyUse { id: KeyId::new(now, &SystemDice), scopes: vec![Scope::Act] }),
+        run: None,
         action: Action::new(namespace, ActionName::parse("fs.write")?, resource),
         owner: Some(name.to_string()),
         gives: Gives::default(),

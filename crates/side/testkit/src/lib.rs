@@ -1,7 +1,7 @@
 //! Builders and a real embedded node for tests.
 //!
 //! A [`TestNode`] is a node as it ships, opened by `flows::open` on a temporary folder with real SQLite and real files; only the
-//! clock is moved by hand and chance comes from a seed. When it is dropped it asserts that ledger and state verify and that
+//! clock is moved by hand, chance comes from a seed, and agents' processes are played by the test. When it is dropped it asserts that ledger and state verify and that
 //! nothing is left over: no effect on its way, nothing staged, a writer that still writes.
 //!
 //! ```text
@@ -13,12 +13,14 @@
 //!
 //! Helpers panic where a test could not go on; whatever is being tested returns what the verb returned.
 //!
-//! Deliberately absent: anything faked but time and chance, and sockets (the faces' own tests have them).
+//! Deliberately absent: anything faked but time, chance and processes, and sockets (the faces' own tests have them).
 
 mod chance;
 mod node;
+mod scripted;
 mod verbs;
 
 pub use chance::{HandClock, SeededDice};
 pub use node::{Builder, HeldWriter, NAMESPACE, TestNode};
+pub use scripted::{Played, Scripted, exit, output};
 pub use verbs::Known;

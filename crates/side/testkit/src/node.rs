@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use steward_app_flows::{OpenError, Opened, Settings, open};
+use steward_app_flows::{OpenError, Opened, Settings, Workers, open, runs::Runner};
 use steward_app_node::{Context, home::Home};
 use steward_clock::{Clock, Dice, Timestamp};
 use steward_ledger::{Audit, Report, TreeHead, head};
@@ -16,7 +16,10 @@ use steward_seal::{Sealed, SigningKey, note::NoteKey};
 use steward_store::Archive;
 use tempfile::TempDir;
 
-use crate::chance::{HandClock, SeededDice};
+use crate::{
+    chance::{HandClock, SeededDice},
+    scripted::Scripted,
+};
 
 /// The namespace of a node of whom nothing else is said.
 pub const NAMESPACE: &str = "acme.internal";
@@ -30,6 +33,7 @@ pub struct Builder {
     max_store_bytes: Option<u64>,
     seed: u64,
     sources: Sources,
+    http_allow: Vec<String>,
 }
 
 impl Builder {
@@ -44,6 +48,13 @@ impl Builder {
     #[must_use]
     pub fn max_store_bytes(mut self, bytes: u64) -> Self {
         self.max_store_bytes = Some(bytes);
+        self
+    }
+
+    /// Its agents may fetch from there.
+    #[must_use]
+    pub fn http_allow(mut self, entry: &str) -> Self {
+        self.http_allow.push(entry.to_owned());
         self
     }
 
@@ -70,7 +81,10 @@ impl Builder {
         let home = Home::new(folder.path().join("home"));
         home.prepare().expect("a home can be made");
         write_policies(&home.policies(), &self.sources);
+        let worker = Arc::new(Scripted::default());
         let settings = Settings {
+            http_allow: self.http_allow,
+            worker: Workers::Other(Arc::clone(&worker) as Arc<dyn steward_worker::Worker>),
             home,
             namespace: self.namespace.parse().expect("a namespace"),
             max_store_bytes: self.max_store_bytes,
@@ -81,6 +95,7 @@ impl Builder {
         let head_key = opened.context.store.head_key().clone();
         TestNode {
             opened: Some(opened),
+            worker,
             settings,
             clock,
             dice,
@@ -110,6 +125,7 @@ fn write_policies(folder: &Path, sources: &Sources) {
 pub struct TestNode {
     /// None only while it is being restarted, or after [`TestNode::kill`].
     opened: Option<Opened>,
+    worker: Arc<Scripted>,
     pub(crate) settings: Settings,
     clock: Arc<HandClock>,
     dice: Arc<SeededDice>,
@@ -133,7 +149,13 @@ impl TestNode {
 
     /// A node that is to be something special.
     pub fn builder() -> Builder {
-        Builder { namespace: NAMESPACE.to_owned(), max_store_bytes: None, seed: 1, sources: Sources::shipped() }
+        Builder {
+            namespace: NAMESPACE.to_owned(),
+            max_store_bytes: None,
+            seed: 1,
+            sources: Sources::shipped(),
+            http_allow: Vec::new(),
+        }
     }
 
     /// What the node was opened with, and what it settled then.
@@ -142,6 +164,19 @@ impl TestNode {
     /// The node was killed and not started again.
     pub fn opened(&self) -> &Opened {
         self.opened.as_ref().expect("the node runs")
+    }
+
+    /// Drives its runs.
+    ///
+    /// # Panics
+    /// The node was killed and not started again.
+    pub fn runner(&self) -> &Arc<Runner> {
+        &self.opened().runner
+    }
+
+    /// Its worker, whose agents are played by the test.
+    pub fn worker(&self) -> &Scripted {
+        &self.worker
     }
 
     /// What its verbs are given.
@@ -212,7 +247,7 @@ impl TestNode {
     /// It does not stop, or does not run.
     pub async fn stop(&mut self) {
         let opened = self.opened.take().expect("the node runs");
-        steward_app_flows::close(&opened.context).await.expect("the node stops");
+        steward_app_flows::close(&opened.context, &opened.runner).await.expect("the node stops");
     }
 
     /// Ends it without a word: nothing is settled, counted or recorded.
@@ -295,6 +330,8 @@ impl TestNode {
         assert_eq!(context.store.broken(), None, "the writer still writes");
         let unsettled = context.store.read(steward_app_actions::rows::unsettled).expect("effects can be read");
         assert_eq!(unsettled, (0, 0), "effects are on their way, and of some nobody knows what became of them");
+        let left = context.store.read(steward_app_runs::left_over).expect("runs can be read");
+        assert!(left.is_empty(), "runs that ended left something: {left:?}");
         let staged = context.folders.staged().expect("the agents' folders can be read");
         assert!(staged.is_empty(), "something is still staged: {staged:?}");
     }

@@ -1,14 +1,16 @@
 //! What tests do all the time.
 
+use serde_json::Value;
 use steward_app_actions::Asked;
 use steward_app_agents::{AgentRow, Manifest};
-use steward_app_flows::authenticate;
+use steward_app_flows::{authenticate, runs::NewRun};
 use steward_app_node::{Caller, Error};
 use steward_app_people::{DEFAULT_LIFETIME_S, Holder, KeyRow, NewKey};
-use steward_naming::{ActionId, Label, Name, TraceId};
+use steward_app_runs::RunRow;
+use steward_naming::{ActionId, Label, Name, RunId, TraceId};
 use steward_permit::{Role, Scope, Tier};
 
-use crate::node::TestNode;
+use crate::{node::TestNode, scripted::Played};
 
 /// Somebody with a key.
 #[derive(Debug, Clone)]
@@ -144,6 +146,8 @@ impl TestNode {
             tier: tier.to_string(),
             description: format!("The agent {name} of a test."),
             capabilities: vec!["writing".to_owned()],
+            command: Some(vec!["agent".to_owned(), name.to_owned()]),
+            packet: None,
         };
         let added = steward_app_agents::add(self.context(), &self.admin().await, &manifest).await;
         added.expect("the agent can be registered")
@@ -184,6 +188,43 @@ impl TestNode {
             ..Asked::default()
         };
         steward_app_actions::act(self.context(), caller, asked).await
+    }
+
+    /// Starts a run of an agent with a packet, for somebody who authenticates anew.
+    ///
+    /// # Errors
+    /// What the verb says.
+    pub async fn start_run(&self, known: &Known, agent: &str, packet: &Value) -> Result<RunRow, Error> {
+        let new = NewRun { agent: agent.to_owned(), packet: Some(packet.to_string()), ..NewRun::default() };
+        self.runner().start(&self.authenticate(&known.token)?, new).await
+    }
+
+    /// The next agent whose process was started.
+    pub async fn next_agent(&self) -> Played {
+        self.worker().next().await
+    }
+
+    /// A run as it stands.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn run(&self, id: &RunId) -> RunRow {
+        steward_app_runs::find(self.context(), id).expect("the run is there")
+    }
+
+    /// A run once it has ended and nothing of it is left.
+    ///
+    /// # Panics
+    /// It does not end for a long time.
+    pub async fn ended(&self, id: &RunId) -> RunRow {
+        for _ in 0..100_000 {
+            let run = self.run(id);
+            if !run.is_live() && !self.runner().is_driven(id) {
+                return run;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        panic!("the run {id} does not end: {:?}", self.run(id).state.phase);
     }
 
     /// What is at a path of an agent's own folder.

@@ -98,8 +98,7 @@ impl Life {
                 name: name.to_owned(),
                 version: "1.0.0".to_owned(),
                 tier: tier.to_owned(),
-                description: String::new(),
-                capabilities: Vec::new(),
+                ..AddAgent::default()
             };
             operator.add_agent(&agent).await.expect("agents can be added");
         }

@@ -82,6 +82,7 @@ fn question(actor: Actor, action: &str, kind: ResourceKind, id: &str) -> Questio
         owner: Some(actor.full_name()),
         actor,
         key: None,
+        run: None,
         action: Action::new(home(), ActionName::parse(action).expect("valid"), resource),
         gives: Gives::default(),
     }

@@ -78,6 +78,7 @@ impl World {
             id: ActionId::new(self.clock.now(), self.dice.as_ref()),
             actor: Actor::Node { namespace: namespace.clone() },
             key: None,
+            run: None,
             action: Action::new(namespace, ActionName::parse(name).expect("valid"), resource),
             owner: None,
             gives: Gives::default(),

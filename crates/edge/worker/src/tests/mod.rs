@@ -1,6 +1,7 @@
 //! A node's agents' folders in a temporary place, and warrants for one agent's writes.
 
 mod guards;
+mod handoff;
 mod mishaps;
 mod writing;
 

@@ -101,10 +101,10 @@ pub(crate) async fn act(
     check_confidence(&visit, asked.confidence_bp)?;
     let asked = AskedAction {
         action: asked.action,
-        kind: None,
         resource: asked.resource,
         content,
         confidence_bp: asked.confidence_bp,
+        ..AskedAction::default()
     };
     let found = visit
         .change(|context, caller| {
@@ -147,8 +147,8 @@ pub(crate) async fn decide(visit: Visit, Body(asked): Body<Decide>) -> Result<Js
                     action: asked.action,
                     kind: Some(kind),
                     resource: asked.resource,
-                    content: None,
                     confidence_bp: asked.confidence_bp,
+                    ..AskedAction::default()
                 };
                 verbs::decide(&context, &agent, question).await
             }

@@ -2,8 +2,12 @@
 
 pub(crate) mod actions;
 pub(crate) mod agents;
+pub(crate) mod effects;
 pub(crate) mod entries;
+pub(crate) mod halt;
 pub(crate) mod open;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod runs;
+pub(crate) mod state;
 pub(crate) mod status;

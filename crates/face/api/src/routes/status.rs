@@ -33,13 +33,14 @@ pub(crate) async fn status(visit: Visit) -> Result<Json<NodeStatus>, Refused> {
             let node = std::sync::Arc::clone(&node);
             async move {
                 may_read(&context, &caller).await?;
-                let (entries, people, agents, (open, unknown)) = context.store.read(|reader| {
+                let (entries, people, agents, (open, unknown), runs_live) = context.store.read(|reader| {
                     let people = steward_app_people::rows::people(reader, &context.namespace)?;
                     Ok::<_, Error>((
                         reader.size()?,
                         people.iter().filter(|p| p.active).count() as u64,
                         steward_app_agents::rows::agents(reader)?.len() as u64,
                         steward_app_actions::rows::unsettled(reader)?,
+                        steward_app_runs::live_runs(reader)?.len() as u64,
                     ))
                 })?;
                 Ok(NodeStatus {
@@ -55,6 +56,9 @@ pub(crate) async fn status(visit: Visit) -> Result<Json<NodeStatus>, Refused> {
                     agents,
                     effects_open: open,
                     effects_unknown: unknown,
+                    runs_live,
+                    halted: Some(context.halt()).filter(|h| h.is_halted).map(|h| format!("by {}: {}", h.by, h.reason)),
+                    sandbox: node.runner.sandbox(),
                     unauthenticated: node.unauthenticated(),
                     disk_free_bytes: disk_free(&node)?,
                     demo: node.demo,
@@ -155,8 +159,8 @@ fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
             (0, 0) => Ok("none is on its way, none is unknown".to_owned()),
             (open, 0) => Ok(format!("{open} on their way now")),
             (_, unknown) => {
-                let mend =
-                    "look at each with `steward action list` and compare what is at its path; the record cannot know";
+                let mend = "list them with `steward effect list --unknown`, find out what became of each, and say so with \
+                            `steward effect resolve`";
                 Err((false, format!("of {unknown} effects nobody knows whether they happened"), mend.to_owned()))
             }
         },

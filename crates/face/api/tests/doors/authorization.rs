@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::{House, description::described};
+use crate::{
+    House,
+    description::described,
+    runs::{packet, revoked_run},
+};
 
 /// A route, a request of it that is well formed, and what becomes of it: for a viewer with all scopes, and for an agent with a
 /// key of its own.
@@ -13,7 +17,7 @@ struct Row {
     method: Method,
     /// As it stands in the description.
     route: &'static str,
-    /// `{action}` and `{key}` stand for ids that exist.
+    /// `{action}`, `{key}` and `{run}` stand for ids that exist.
     path: &'static str,
     body: Option<Value>,
     /// Whether it needs no key.
@@ -47,6 +51,8 @@ fn rows() -> Vec<Row> {
     let decide = json!({"agent": "scribe", "action": "fs.write", "kind": "file", "resource": "/reports/a.md"});
     let ask = json!({"actor": "agent:scribe", "action": "fs.write", "kind": "file", "resource": "/reports/a.md"});
     let manifest = json!({"name": "clerk", "version": "1.0.0", "tier": "T1"});
+    let why = json!({"reason": "to see who may"});
+    let resolve = json!({"happened": true, "reason": "looked"});
     vec![
         open("/healthz", "/healthz"),
         open("/v1/openapi.json", "/v1/openapi.json"),
@@ -68,6 +74,17 @@ fn rows() -> Vec<Row> {
         post("/v1/agents", "/v1/agents", manifest, 403, 403),
         get("/v1/agents/{name}", "/v1/agents/scribe", 200, 403),
         post("/v1/agents/{name}/actions", "/v1/agents/scribe/actions", write, 403, 200),
+        post("/v1/agents/{name}/revoke", "/v1/agents/scribe/revoke", why.clone(), 403, 403),
+        post("/v1/agents/{name}/reinstate", "/v1/agents/scribe/reinstate", why.clone(), 403, 403),
+        get("/v1/runs", "/v1/runs", 200, 403),
+        post("/v1/runs", "/v1/runs", json!({"agent": "scribe", "packet": packet("scribe").to_string()}), 403, 403),
+        get("/v1/runs/{id}", "/v1/runs/{run}", 200, 403),
+        post("/v1/runs/{id}/stop", "/v1/runs/{run}/stop", why.clone(), 403, 403),
+        get("/v1/runs/{id}/evidence", "/v1/runs/{run}/evidence", 403, 403),
+        get("/v1/tasks/{task}/handoff", "/v1/tasks/weekly/handoff", 200, 403),
+        get("/v1/effects", "/v1/effects?status=unknown", 200, 403),
+        post("/v1/effects/{id}/resolve", "/v1/effects/{action}/resolve", resolve, 403, 403),
+        get("/v1/state", "/v1/state?match=*", 200, 403),
         post("/v1/decisions", "/v1/decisions", decide, 403, 200),
         get("/v1/actions", "/v1/actions", 200, 403),
         get("/v1/actions/{id}", "/v1/actions/{action}", 200, 403),
@@ -80,6 +97,8 @@ fn rows() -> Vec<Row> {
         get("/v1/ledger/export", "/v1/ledger/export?format=jsonl", 403, 403),
         get("/v1/node/status", "/v1/node/status", 200, 403),
         get("/v1/node/doctor", "/v1/node/doctor", 200, 403),
+        post("/v1/node/halt", "/v1/node/halt", why.clone(), 403, 403),
+        post("/v1/node/resume", "/v1/node/resume", why, 403, 403),
     ]
 }
 
@@ -98,9 +117,11 @@ async fn every_door_lets_in_whom_it_should() {
         .act(&house.operator, "scribe", "fs.write", "/reports/first.md", b"x")
         .await
         .expect("it is permitted");
+    let run = revoked_run(&house).await;
     let mut wrong = Vec::new();
     for row in rows() {
         let path = row.path.replace("{action}", action.as_str()).replace("{key}", house.operator.key.as_str());
+        let path = path.replace("{run}", &run);
         let refused = if row.is_open { 200 } else { 401 };
         for (who, key, expected) in [
             ("nobody", None, refused),
@@ -130,14 +151,21 @@ async fn an_operator_may_what_is_asked_of_every_route() {
         .act(&house.operator, "scribe", "fs.write", "/reports/first.md", b"x")
         .await
         .expect("it is permitted");
+    let run = revoked_run(&house).await;
     for row in rows() {
-        // What would shut the operator out, and what only a login key may.
-        if ["/v1/people/{name}/disable", "/v1/login", "/v1/keys/{id}/revoke"].contains(&row.route) {
+        // What would shut the operator out, what only a login key may, and what there must be something to do for: runs.rs
+        // has those.
+        let elsewhere = ["/v1/people/{name}/disable", "/v1/login", "/v1/keys/{id}/revoke", "/v1/effects/{id}/resolve"];
+        let of_runs = ["/v1/runs/{id}/stop", "/v1/agents/{name}/revoke", "/v1/agents/{name}/reinstate"];
+        if elsewhere.contains(&row.route) || of_runs.contains(&row.route) {
             continue;
         }
-        let path = row.path.replace("{action}", action.as_str());
+        let path = row.path.replace("{action}", action.as_str()).replace("{run}", &run);
         let answer = house.ask(row.method.clone(), &path, Some(&house.operator.token), row.body.as_ref()).await;
         assert!(answer.status.is_success(), "{} {path}: {answer:?}", row.method);
+        if row.method == Method::POST && row.route == "/v1/runs" {
+            end(&house, answer.json()["id"].as_str().expect("an id")).await;
+        }
     }
     let login = house.node.login_key("vera").await;
     let created = house.ask(Method::POST, "/v1/login", Some(&login), Some(&json!({"label": "desk"}))).await;
@@ -146,6 +174,13 @@ async fn an_operator_may_what_is_asked_of_every_route() {
     let id = house.viewer.key.as_str();
     assert_eq!(house.post(&format!("/v1/keys/{id}/revoke"), &json!({})).await.status, 200);
     assert_eq!(house.post("/v1/people/vera/disable", &json!({})).await.status, 200);
+}
+
+/// Stops the run that was just started.
+async fn end(house: &House, run: &str) {
+    let stopped = house.post(&format!("/v1/runs/{run}/stop"), &json!({"reason": "it was a trial"})).await;
+    assert_eq!(stopped.status, 200, "{stopped:?}");
+    house.node.ended(&run.parse().expect("an id")).await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod authorization;
 mod description;
 mod refusals;
 mod requests;
+mod runs;
 
 use std::sync::Arc;
 
@@ -75,6 +76,7 @@ impl House {
         node.revoke(&revoked).await.expect("it can be revoked");
         let parts = NodeParts {
             context: Arc::clone(&node.opened().context),
+            runner: Arc::clone(node.runner()),
             home: node.home().clone(),
             version: "0.0.0",
             authorities: vec![HOST.to_owned(), "localhost:7878".to_owned()],

@@ -6,19 +6,20 @@ use clap::Subcommand;
 use serde_json::Value;
 use steward_naming::{Label, Name, is_semantic_version, visible};
 use steward_seal::json::{self, Limits};
-use steward_wire::{AddAgent, AgentList, AgentRecord};
+use steward_wire::{AddAgent, AgentList, AgentRecord, Reason, RevocationRecord};
 
 use crate::{
     failure::Failure,
     home::read_small,
     session::Session,
     show::{Ink, Looks, Word, facts, table},
+    verbs::packets,
 };
 
 /// What can be done about agents.
 #[derive(Debug, Subcommand)]
 pub enum AgentVerb {
-    /// Register an agent from a file: name, version, tier, description, capabilities
+    /// Register an agent from a file: name, version, tier, description, capabilities, command, packet
     Add {
         /// TOML or JSON
         file: PathBuf,
@@ -30,12 +31,28 @@ pub enum AgentVerb {
         /// Its name, short or full
         name: String,
     },
+    /// Revoke it: its run ends, its process is killed, and it may do nothing until it is reinstated
+    Revoke {
+        /// Its name, short or full
+        name: String,
+        /// Why; recorded, and told to its successor
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Reinstate a revoked agent, one tier lower
+    Reinstate {
+        /// Its name, short or full
+        name: String,
+        /// Why; recorded
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
 }
 
 pub(crate) async fn carry_out(session: &mut Session, verb: AgentVerb) -> Result<(), Failure> {
     match verb {
         AgentVerb::Add { file } => {
-            let agent = read_file(&file)?;
+            let agent = read_file(session, &file)?;
             let added = session.caller()?.add_agent(&agent).await.map_err(|error| {
                 let failure = Failure::from(error);
                 let details = failure.details.iter().map(|d| format!("{}: {d}", file.display())).collect();
@@ -51,17 +68,37 @@ pub(crate) async fn carry_out(session: &mut Session, verb: AgentVerb) -> Result<
             let agent = session.caller()?.agent(&name).await?;
             session.show.answer(&agent, agent_view)
         }
+        AgentVerb::Revoke { name, reason } => {
+            let revocation = session.caller()?.revoke_agent(&name, &Reason { reason }).await?;
+            session.show.answer(&revocation, revocation_view)
+        }
+        AgentVerb::Reinstate { name, reason } => {
+            let revocation = session.caller()?.reinstate_agent(&name, &Reason { reason }).await?;
+            session.show.answer(&revocation, revocation_view)
+        }
     }
 }
 
-fn read_file(file: &Path) -> Result<AddAgent, Failure> {
+/// Reads an agent's file, and the template of its packets, whose path is beside the file.
+fn read_file(session: &Session, file: &Path) -> Result<AddAgent, Failure> {
+    let agent = read_manifest(file)?;
+    let Some(packet) = &agent.packet else { return Ok(agent) };
+    let packet = file.parent().unwrap_or(Path::new("")).join(packet);
+    let text = packets::read_template(session, &packet)?;
+    Ok(AddAgent { packet: Some(text), ..agent })
+}
+
+fn read_manifest(file: &Path) -> Result<AddAgent, Failure> {
     let bytes = read_small(file, Limits::BODY.bytes).map_err(|e| Failure::file("read", file, &e))?;
     let is_json = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
     parse(&bytes, is_json).map_err(|problems| {
         let at_file = |problem: String| format!("{}:{problem}", file.display());
         Failure::misused(format!("`{}` is not an agent as this node registers them", file.display()))
             .details(problems.into_iter().map(at_file).collect())
-            .hint("it needs name, version and tier (T0 to T4), and may have description and capabilities")
+            .hint(
+                "it needs name, version and tier (T0 to T4), and may have description, capabilities, command (how it is started) \
+                 and packet (the file with the template of its packets)",
+            )
     })
 }
 
@@ -94,12 +131,15 @@ const FIELDS: &[(&str, Form, bool)] = &[
     ("tier", Form::Tier, true),
     ("description", Form::Text, false),
     ("capabilities", Form::Texts, false),
+    ("command", Form::Texts, false),
+    ("packet", Form::Path, false),
 ];
 
 #[derive(Clone, Copy)]
 enum Form {
     Text,
     Texts,
+    Path,
     Name,
     Version,
     Tier,
@@ -110,6 +150,7 @@ impl Form {
         match self {
             Self::Text => "a text",
             Self::Texts => "a list of texts",
+            Self::Path => "the path of a file",
             Self::Name => "a name, such as `scribe`",
             Self::Version => "a semantic version, such as `1.0.0`",
             Self::Tier => "one of T0, T1, T2, T3 and T4",
@@ -121,6 +162,7 @@ impl Form {
         let text = value.as_str();
         let fits = match self {
             Self::Text => text.is_some(),
+            Self::Path => text.is_some_and(|path| !path.is_empty()),
             Self::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
             Self::Name => match text {
                 Some(text) if text.contains('.') => return text.parse::<Name>().err().map(|e| e.to_string()),
@@ -155,11 +197,45 @@ fn agent_view(agent: &AgentRecord, looks: Looks) -> String {
             ("tier", (&agent.tier).into()),
             ("for", (&agent.description).into()),
             ("can", agent.capabilities.join(", ").into()),
+            ("started by", agent.command.as_deref().map(command_line).unwrap_or_default().into()),
+            ("packet", agent.packet.as_deref().unwrap_or_default().into()),
             ("status", Word::state(&agent.status)),
+            ("because", Word::new(agent.revoked.as_deref().unwrap_or_default(), Ink::Bad)),
             ("actions", format!("{} allowed, {} refused", agent.allowed, agent.refused).into()),
             ("added", (&agent.added_at).into()),
             ("manifest", (&agent.manifest).into()),
             ("entry", agent.entry.to_string().into()),
+        ],
+    )
+}
+
+/// A program and its arguments, with those in quotation marks that could be read as several.
+fn command_line(argv: &[String]) -> String {
+    let word = |word: &String| match word.is_empty() || word.contains([' ', '"', '\'', '\\']) {
+        true => format!("{word:?}"),
+        false => word.clone(),
+    };
+    argv.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn revocation_view(revocation: &RevocationRecord, looks: Looks) -> String {
+    let reinstated = revocation.reinstated_by.as_ref().map(|by| {
+        let tier = revocation.reinstated_tier.as_ref().map(|tier| format!(", as {tier}")).unwrap_or_default();
+        format!("by {by}{tier}")
+    });
+    facts(
+        looks,
+        [
+            ("agent", Word::new(&revocation.agent, Ink::Bold)),
+            ("status", Word::state(if reinstated.is_some() { "active" } else { "revoked" })),
+            ("revocation", (&revocation.id).into()),
+            ("reason", (&revocation.reason).into()),
+            ("because", (&revocation.details).into()),
+            ("run", revocation.run.as_deref().unwrap_or_default().into()),
+            ("by", (&revocation.by).into()),
+            ("at", (&revocation.at).into()),
+            ("reinstated", reinstated.unwrap_or_default().into()),
+            ("entry", revocation.entry.to_string().into()),
         ],
     )
 }
@@ -183,7 +259,10 @@ fn list_view(list: &AgentList, looks: Looks) -> String {
 mod tests {
     use expect_test::{Expect, expect};
 
-    use super::{FIELDS, parse};
+    use steward_wire::RevocationRecord;
+
+    use super::{FIELDS, command_line, parse, read_file, revocation_view};
+    use crate::{show::Looks, testing::session_at};
 
     fn check(text: &str, is_json: bool, expected: Expect) {
         let found = match parse(text.as_bytes(), is_json) {
@@ -201,7 +280,7 @@ mod tests {
             toml,
             false,
             expect![[r#"
-            AddAgent { name: "scribe", version: "1.0.0", tier: "T1", description: "writes", capabilities: ["reports"] }
+            AddAgent { name: "scribe", version: "1.0.0", tier: "T1", description: "writes", capabilities: ["reports"], command: None, packet: None }
         "#]],
         );
         let json =
@@ -274,12 +353,64 @@ mod tests {
 
     #[test]
     fn the_fields_are_those_of_the_api() {
-        let agent = parse(b"name = 'a'\nversion = '1.0.0'\ntier = 'T0'", false).expect("complete");
+        let text = b"name = 'a'\nversion = '1.0.0'\ntier = 'T0'\ncommand = ['a']\npacket = 'p.json'";
+        let agent = parse(text, false).expect("complete");
         let serde_json::Value::Object(fields) = serde_json::to_value(agent).unwrap() else { panic!("an object") };
         let mut known: Vec<&str> = FIELDS.iter().map(|(name, ..)| *name).collect();
         known.sort_unstable();
         let mut real: Vec<&str> = fields.keys().map(String::as_str).collect();
         real.sort_unstable();
         assert_eq!(known, real);
+    }
+
+    #[test]
+    fn the_template_lies_beside_the_manifest_and_its_text_is_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let session = session_at(Some(folder.path().to_owned()));
+        let file = folder.path().join("a.toml");
+        write("a.toml", "name = 'a'\nversion = '1.0.0'\ntier = 'T0'\npacket = 't.json'");
+        assert!(read_file(&session, &file).unwrap_err().message.contains("t.json"), "it is missing");
+        let template = r#"{"deliverables": [], "constraints": {"scope": [], "forbidden": [], "required_steps": []},
+            "success_criteria": [], "escalation_rules": []}"#;
+        write("t.json", template);
+        assert_eq!(read_file(&session, &file).unwrap().packet.as_deref(), Some(template));
+        write("t.json", "{\n \"scope\": []}");
+        let failure = read_file(&session, &file).unwrap_err();
+        assert!(failure.details.iter().any(|detail| detail.contains("t.json:2:2: /scope:")), "{:?}", failure.details);
+    }
+
+    #[test]
+    fn a_revocation_says_why_and_whether_it_was_taken_back() {
+        let mut revocation = RevocationRecord {
+            id: "rev_1".into(),
+            agent: "scribe.acme.internal".into(),
+            reason: "BY_PERSON".into(),
+            details: "it is enough".into(),
+            run: Some("run_1".into()),
+            by: "olivia@acme.internal".into(),
+            at: "2026-11-20T20:14:27.123Z".into(),
+            reinstated_by: None,
+            reinstated_tier: None,
+            entry: 7,
+        };
+        let text = revocation_view(&revocation, Looks::default());
+        assert!(text.contains("status      revoked\n"), "{text}");
+        revocation.reinstated_by = Some("adam@acme.internal".into());
+        revocation.reinstated_tier = Some("T0".into());
+        expect![[r#"
+            agent       scribe.acme.internal
+            status      active
+            revocation  rev_1
+            reason      BY_PERSON
+            because     it is enough
+            run         run_1
+            by          olivia@acme.internal
+            at          2026-11-20T20:14:27.123Z
+            reinstated  by adam@acme.internal, as T0
+            entry       7
+        "#]]
+        .assert_eq(&revocation_view(&revocation, Looks::default()));
+        assert_eq!(command_line(&["a b", "c", "", "d\"e"].map(str::to_owned)), r#""a b" c "" "d\"e""#);
     }
 }

@@ -106,6 +106,9 @@ fn status_view(status: &NodeStatus, address: &str, looks: Looks) -> String {
         ("ledger".to_owned(), format!("{} entries, `{}`", status.entries, status.origin).into()),
         ("policy".to_owned(), (&status.policy_version).into()),
     ];
+    if let Some(halted) = &status.halted {
+        lines.push(("halted".to_owned(), Word::new(halted, Ink::Bad)));
+    }
     for mistake in &status.policy_mistakes {
         lines.push(("mistake".to_owned(), Word::new(mistake, Ink::Bad)));
     }
@@ -119,6 +122,8 @@ fn status_view(status: &NodeStatus, address: &str, looks: Looks) -> String {
     lines.extend([
         ("people".to_owned(), status.people.to_string().into()),
         ("agents".to_owned(), status.agents.to_string().into()),
+        ("runs".to_owned(), format!("{} live", status.runs_live).into()),
+        ("sandbox".to_owned(), (&status.sandbox).into()),
         ("effects".to_owned(), unknown),
         ("strangers".to_owned(), format!("{} requests without a valid key", status.unauthenticated).into()),
         ("disk".to_owned(), format!("{} free", bytes(status.disk_free_bytes)).into()),
@@ -169,6 +174,9 @@ mod tests {
             agents: 3,
             effects_open: 1,
             effects_unknown: 1,
+            runs_live: 2,
+            halted: Some("by olivia@acme.internal: smoke".into()),
+            sandbox: "grade A, limits by cgroup-v1".into(),
             unauthenticated: 9,
             disk_free_bytes: 53_687_091_200,
             demo: true,
@@ -180,9 +188,12 @@ mod tests {
             up         for 2 h 5 min, since 2026-11-20T20:00:00.000Z
             ledger     41 entries, `acme.internal/ledger`
             policy     sha256:00
+            halted     by olivia@acme.internal: smoke
             mistake    tiers/T0.cedar:4:7: unknown action
             people     2
             agents     3
+            runs       2 live
+            sandbox    grade A, limits by cgroup-v1
             effects    1 on their way; 1 unknown: nobody knows whether they happened
             strangers  9 requests without a valid key
             disk       50.0 GiB free

@@ -1,6 +1,6 @@
 //! Every error code has its page, and every page its code.
 //!
-//! Codes are made in three places ([`LIST`] and [`MAKERS`]). A literal that has the shape of a code and stands elsewhere is a
+//! Codes are made in a few places ([`LIST`] and [`MAKERS`]). A literal that has the shape of a code and stands elsewhere is a
 //! finding, so that none is made in passing.
 
 use std::collections::BTreeMap;
@@ -10,9 +10,15 @@ use super::{Finding, house::House, source::words};
 /// Where refusals have their codes, each the name of a constant.
 const LIST: &str = "crates/app/node/src/code.rs";
 
-/// Where denials, effects and findings of an audit have their codes, each a literal.
-const MAKERS: [&str; 3] =
-    ["crates/ground/permit/src/decision.rs", "crates/edge/worker/src/error.rs", "crates/core/ledger/src/report.rs"];
+/// Where denials, effects, findings of an audit, and what runs refuse and how they end have their codes, each a literal.
+const MAKERS: [&str; 6] = [
+    "crates/ground/permit/src/decision.rs",
+    "crates/edge/worker/src/error.rs",
+    "crates/core/ledger/src/report.rs",
+    "crates/core/governor/src/refusal.rs",
+    "crates/core/governor/src/ending.rs",
+    "crates/edge/fetch/src/error.rs",
+];
 
 /// Where the pages are.
 const PAGES: &str = "docs/errors/";

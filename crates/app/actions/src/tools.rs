@@ -1,0 +1,294 @@
+//! The tools of a run, and what they give back.
+//!
+//! Reading is decided, recorded and done: it changes nothing. Running a program is journalled before it starts and after it
+//! ended; it runs in a sandbox that keeps nothing and reaches nothing, so that one which died with the node did not happen. Fetching
+//! is journalled as happening now: if the node dies, nobody knows whether the other side heard of it (OUTCOME_UNKNOWN).
+//!
+//! Deliberately absent: what a tool may be given beside the agent's own folder, read-only.
+
+use std::{path::PathBuf, sync::Arc};
+
+use steward_app_node::{Caller, Context, Error, Granted, code};
+use steward_fetch::{Fetched, Fetcher};
+use steward_ledger::{BodyOutcome, kind};
+use steward_naming::{Name, RunId, TraceId};
+use steward_permit::{Action, ResourceKind, Tier, Warrant};
+use steward_seal::{Digest, json};
+use steward_worker::{EndedBy, Grade, Killer, Limits, Mount, Output, Spec, Worker};
+
+use crate::{
+    act::{self, Asked, Done, blocking},
+    rows::{EffectRow, Status},
+};
+
+/// Where an agent's own folder is in a sandbox.
+pub const WORK: &str = "/files";
+
+/// What the agents of a run can have done for them.
+pub struct Tools {
+    /// Runs programs.
+    pub worker: Arc<dyn Worker>,
+    /// Fetches.
+    pub fetcher: Arc<Fetcher>,
+    /// What a sandbox shows beside the agent's own folder: programs, and what a predecessor left.
+    pub mounts: Vec<Mount>,
+    /// The agent's own folder, read-only in the sandbox.
+    pub work: PathBuf,
+    /// The agent's tier, which says how strong its sandbox must be.
+    pub tier: Tier,
+    /// Ends the tools that are running, when the run ends.
+    pub running: Running,
+}
+
+/// The tools of a run that are running.
+#[derive(Clone, Default)]
+pub struct Running(Arc<std::sync::Mutex<RunningState>>);
+
+#[derive(Default)]
+struct RunningState {
+    is_over: bool,
+    killers: Vec<Killer>,
+}
+
+impl Running {
+    /// Ends all, and whatever is started later.
+    pub fn end(&self) {
+        let mut state = self.0.lock().expect("no holder of this lock panics");
+        state.is_over = true;
+        state.killers.drain(..).for_each(|killer| killer.kill());
+    }
+
+    /// Ends with the run.
+    fn add(&self, killer: Killer) {
+        let mut state = self.0.lock().expect("no holder of this lock panics");
+        if state.is_over {
+            killer.kill();
+        } else {
+            state.killers.push(killer);
+        }
+    }
+}
+
+/// What a tool gave.
+#[derive(Debug, Clone)]
+pub enum Product {
+    /// What a file holds.
+    Read(Vec<u8>),
+    /// What a program said, and how it ended.
+    Ran(Box<Output>),
+    /// What a host answered.
+    Fetched(Box<Fetched>),
+}
+
+/// How an action is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tool {
+    Read,
+    Write,
+    Run,
+    Fetch,
+}
+
+impl Tool {
+    /// The tool of an action, if this node has one; some are had within a run only.
+    pub(crate) fn of(action: &str, in_run: bool) -> Option<Self> {
+        match action {
+            "fs.write" => Some(Self::Write),
+            "fs.read" if in_run => Some(Self::Read),
+            "exec" | "shell" if in_run => Some(Self::Run),
+            "http.get" if in_run => Some(Self::Fetch),
+            _ => None,
+        }
+    }
+
+    /// How its effect begins: fetching cannot be taken back from the moment that it is on record.
+    pub(crate) const fn first_status(self) -> Status {
+        match self {
+            Self::Fetch => Status::Publishing,
+            Self::Read | Self::Write | Self::Run => Status::Intended,
+        }
+    }
+}
+
+/// The program and arguments that are asked for, if a program is.
+pub(crate) fn argv(asked: &Asked) -> Option<Vec<String>> {
+    match (asked.action.as_str(), &asked.argv, &asked.content) {
+        ("shell", _, Some(script)) => {
+            Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), String::from_utf8_lossy(script).into_owned()])
+        }
+        ("exec", argv, _) => argv.clone(),
+        _ => None,
+    }
+}
+
+/// What the decision keeps of a program and its arguments.
+pub(crate) fn digest(argv: &[String]) -> Digest {
+    Digest::of(&json::canonical(argv).expect("strings have a canonical form"))
+}
+
+/// Whom the resource belongs to: an agent's file to the agent, a host that is allowed to the node.
+pub(crate) fn owner(context: &Context, tools: Option<&Tools>, action: &Action, agent: &Name) -> String {
+    match tools {
+        Some(tools) if action.resource().kind() == ResourceKind::Host => {
+            if tools.fetcher.allow_list().covers(action.resource().id()) {
+                context.namespace.to_string()
+            } else {
+                "nobody".to_owned()
+            }
+        }
+        _ => agent.to_string(),
+    }
+}
+
+/// How strong a sandbox must be: an observer's may be the weaker one.
+pub fn minimum_grade(tier: Tier) -> Grade {
+    if tier == Tier::T0 { Grade::B } else { Grade::A }
+}
+
+pub(crate) async fn read(
+    context: &Context,
+    caller: &Caller,
+    granted: Granted,
+    agent: Name,
+    action: Action,
+    confidence_bp: Option<u16>,
+) -> Result<Done, Error> {
+    let id = granted.id();
+    let change = context.change(caller, granted, kind::ACTION_DECIDED, id.as_str()).confidence_bp(confidence_bp);
+    let done = context.commit(change).await?;
+    let folders = Arc::clone(&context.folders);
+    let read = blocking(move || folders.read(&done.warrant, &action, &agent)).await?;
+    let bytes = read.map_err(|error| {
+        let kind = steward_app_node::Kind::Invalid;
+        Error::new(kind, error.code(), error.to_string()).of_action(id.clone())
+    })?;
+    Ok(Done { id, effect: None, product: Some(Product::Read(bytes)) })
+}
+
+pub(crate) async fn run(
+    context: &Context,
+    tools: &Tools,
+    warrant: Warrant,
+    action: Action,
+    asked: &Asked,
+    effect: EffectRow,
+) -> Result<(EffectRow, Option<Product>), Error> {
+    let argv = argv(asked).ok_or_else(|| Error::broken("a program was decided upon"))?;
+    run_program(context, tools, warrant, action, argv, effect).await
+}
+
+/// The command of a success criterion, run by the node itself as an effect of its own. Tells why it does not hold.
+///
+/// # Errors
+/// The node cannot record.
+pub async fn verify(
+    context: &Context,
+    tools: &Tools,
+    agent: &Name,
+    run: &RunId,
+    trace: &TraceId,
+    argv: Vec<String>,
+) -> Result<Option<String>, Error> {
+    let program = argv.first().cloned().unwrap_or_default();
+    let node = Caller { trace: Some(trace.clone()), ..Caller::node(&context.namespace) };
+    let action = context.action("run.verify", ResourceKind::Command, program.as_str())?.with_arguments(digest(&argv));
+    let granted = context.permit(&node, action.clone(), Some(agent.to_string())).await?;
+    let effect = EffectRow {
+        namespace: context.namespace.clone(),
+        id: granted.id(),
+        agent: agent.clone(),
+        run: Some(run.clone()),
+        trace: Some(trace.clone()),
+        action: action.name().to_string(),
+        resource: program.clone(),
+        arguments: digest(&argv),
+        status: Status::Intended,
+        intended_at: context.now(),
+        settled_at: None,
+        error: None,
+        written: None,
+        entry_seq: 0,
+    };
+    let _working = context.under_way.begin(effect.id.clone());
+    let change = context
+        .change(&node, granted, kind::ACTION_INTENDED, effect.id.as_str())
+        .detail("run", run.as_str())
+        .row(effect.row());
+    let done = context.commit(change).await?;
+    let effect = EffectRow { entry_seq: done.recorded.seq, ..effect };
+    let (effect, product) = run_program(context, tools, done.warrant, action, argv, effect).await?;
+    Ok(match (effect.error, product) {
+        (Some((_, why)), _) => Some(format!("`{program}` could not be run: {why}")),
+        (None, Some(Product::Ran(output))) if output.exit.code == Some(0) => None,
+        (None, Some(Product::Ran(output))) => {
+            let how = output.exit.code.map_or_else(|| "by a signal".to_owned(), |code| format!("with {code}"));
+            Some(format!("`{program}` ended {how}"))
+        }
+        _ => Some(format!("`{program}` gave nothing")),
+    })
+}
+
+async fn run_program(
+    context: &Context,
+    tools: &Tools,
+    warrant: Warrant,
+    action: Action,
+    argv: Vec<String>,
+    effect: EffectRow,
+) -> Result<(EffectRow, Option<Product>), Error> {
+    let mut mounts = tools.mounts.clone();
+    mounts.push(Mount { from: tools.work.clone(), at: WORK.to_owned(), executable: true });
+    let spec = Spec { argv, env: Vec::new(), mounts, limits: Limits::TOOL, minimum: minimum_grade(tools.tier) };
+    let (worker, running) = (Arc::clone(&tools.worker), tools.running.clone());
+    let ran = blocking(move || worker.run_until(&warrant, &action, &spec, b"", &|killer| running.add(killer)))
+    .await?;
+    let output = match ran {
+        Err(error) => return Ok((act::settle(context, effect, Err(&error)).await?, None)),
+        Ok(output) => output,
+    };
+    let why = match output.exit.ended_by {
+        EndedBy::Itself => None,
+        EndedBy::Killed => Some((code::INTERRUPTED, "the run ended while it was running")),
+        EndedBy::WallTime => Some((code::SANDBOX_LIMIT, "it ran longer than a tool may")),
+        EndedBy::Output => Some((code::SANDBOX_LIMIT, "it said more than a tool may")),
+        EndedBy::Memory => Some((code::SANDBOX_LIMIT, "it wanted more memory than a tool may have")),
+        EndedBy::Seccomp => Some((code::SANDBOX_LIMIT, "it asked the system for what no tool may")),
+    };
+    let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    let written = Some((Digest::of(&said), said.len() as u64));
+    let effect = match why {
+        None => act::settled(context, effect, Status::Succeeded, None, written).await?,
+        Some((code, why)) => {
+            let error = Some((code.to_owned(), why.to_owned()));
+            act::settled(context, effect, Status::Failed, error, None).await?
+        }
+    };
+    Ok((effect, Some(Product::Ran(Box::new(output)))))
+}
+
+pub(crate) async fn fetch(
+    context: &Context,
+    tools: &Tools,
+    warrant: Warrant,
+    action: Action,
+    effect: EffectRow,
+) -> Result<(EffectRow, Option<Product>), Error> {
+    match tools.fetcher.get(warrant, &action).await {
+        Ok(fetched) => {
+            let written = Some((Digest::of(&fetched.body), fetched.body.len() as u64));
+            let effect = act::settled(context, effect, Status::Succeeded, None, written).await?;
+            Ok((effect, Some(Product::Fetched(Box::new(fetched)))))
+        }
+        Err(error) => {
+            let status = if error.is_unknown() { Status::Unknown } else { Status::Failed };
+            let why = Some((error.code().to_owned(), error.to_string()));
+            Ok((act::settled(context, effect, status, why, None).await?, None))
+        }
+    }
+}
+
+/// How an outcome is told in an entry.
+pub(crate) fn outcome(effect: &EffectRow) -> BodyOutcome {
+    let (error_type, error_message) = effect.error.clone().unzip();
+    BodyOutcome { success: effect.status == Status::Succeeded, error_type, error_message }
+}

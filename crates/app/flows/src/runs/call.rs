@@ -1,0 +1,367 @@
+//! One call of an agent: is it its turn, does its packet allow it, does policy permit it; then it is done, and what it cost is
+//! charged to the run.
+//!
+//! The order: the run (over, lock, credential), the packet and the phase, then policy, then the effect under the guards of agent,
+//! lock and credential. A credential changes with every transition and is revoked with every ending, so that nothing that was
+//! decided in one phase is done in the next.
+//!
+//! Deliberately absent: the process that calls (drive.rs), and what a step does (governor).
+
+use serde_json::{Value, json};
+use steward_app_actions::{Asked, Status, rows::effects_of_run};
+use steward_app_agents::rows as agents;
+use steward_app_node::{Caller, Error, Kind, code};
+use steward_app_runs::{Joined, RunRow};
+use steward_governor::{Command, Phase, Plan, Refusal};
+use steward_naming::RunId;
+use steward_permit::{ActionName, DenialCode, ResourceKind, RunUse, Tier};
+use steward_state::Rate;
+
+use super::{
+    follow::artifacts,
+    protocol::{self, Call},
+    runner::{Live, Runner},
+};
+
+/// How often an agent may call: what a program in a loop reaches, and a node bears from every run at once.
+pub(crate) const CALLS: Rate = Rate { per_s: 100, burst: 200 };
+
+/// How long an agent counts as alive after a call, in milliseconds: a model may think for minutes.
+pub(crate) const HEARTBEAT_MS: u64 = 10 * 60 * 1000;
+
+/// How often a call is tried again because something changed under it.
+const ATTEMPTS: u32 = 3;
+
+/// Answers a call. Tells whether the agent is finished.
+pub(crate) async fn answer(runner: &Runner, id: &RunId, live: &Live, call: &Call) -> (String, bool) {
+    let answered = match slow_down(runner, id) {
+        Err(error) => Err(error),
+        Ok(()) => match call.tool.as_str() {
+            "submit_plan" => {
+                let _alone = live.order.write().await;
+                submit(runner, id, call).await
+            }
+            "report_problem" => report(runner, id, call).await,
+            "finish" => {
+                let _alone = live.order.write().await;
+                finish(runner, id, call).await
+            }
+            _ => {
+                let _shared = live.order.read().await;
+                act(runner, id, live, call).await
+            }
+        },
+    };
+    let phase = phase(runner, id);
+    match answered {
+        Ok(result) => (protocol::done(call.id, phase, result), call.tool == "finish"),
+        Err(error) => (protocol::refused(Some(call.id), phase, &error), false),
+    }
+}
+
+/// Answers what is no call: an error of the agent.
+pub(crate) async fn garbled(runner: &Runner, id: &RunId, why: String) -> String {
+    let error = Error::new(Kind::Invalid, code::PROTOCOL, why);
+    let error = charged(runner, id, error).await;
+    protocol::refused(None, phase(runner, id), &error)
+}
+
+fn phase(runner: &Runner, id: &RunId) -> Phase {
+    steward_app_runs::find(&runner.context, id).map_or(Phase::Exit, |run| run.state.phase)
+}
+
+fn slow_down(runner: &Runner, id: &RunId) -> Result<(), Error> {
+    let now = runner.context.now();
+    runner.soft.beat(id.as_str(), now, HEARTBEAT_MS);
+    runner.soft.take(id.as_str(), CALLS, now).map_err(|wait| {
+        let message = format!("too many calls; at most {} a second; wait {} ms", CALLS.per_s, wait.ms);
+        Error::new(Kind::Unavailable, code::RATE_LIMITED, message)
+    })
+}
+
+/// The run and the agent as the caller of its actions, if it still holds what it needs.
+struct Standing {
+    run: RunRow,
+    caller: Caller,
+}
+
+fn standing(runner: &Runner, id: &RunId) -> Result<Standing, Error> {
+    let context = &runner.context;
+    let (run, lock, credential, agent) = context.store.read(|reader| {
+        let run = steward_app_runs::run(reader, &context.namespace, id)?;
+        let run = run.ok_or_else(|| Error::not_found(format!("run `{id}`")))?;
+        let lock = steward_app_runs::lock(reader, &run.state.agent)?;
+        let credential = match &run.credential {
+            None => None,
+            Some(credential) => steward_app_runs::credential(reader, &context.namespace, credential)?,
+        };
+        let agent = agents::agent(reader, &run.state.agent)?;
+        Ok::<_, Error>((run, lock, credential, agent))
+    })?;
+    if let Some(ended) = &run.state.ended {
+        let message = format!("the run ended ({}, {}): {}", ended.ending, ended.code, ended.message);
+        return Err(Error::new(Kind::Refused, code::RUN_OVER, message));
+    }
+    let now = context.now();
+    let good = credential.filter(|credential| credential.is_good(now));
+    let (true, Some(credential)) = (lock.is_held_by(id, run.fence) && lock.is_held(now), good) else {
+        let message = "the run lost its lock: another has it, or it gave no sign of life for too long";
+        return Err(Error::new(Kind::Refused, code::LOCK_LOST, message));
+    };
+    let agent = agent.ok_or_else(|| Error::broken("a run's agent is there"))?;
+    let (actor, guard) = steward_app_agents::as_actor(&agent)?;
+    let caller = Caller {
+        actor,
+        run: Some(RunUse {
+            id: id.clone(),
+            task: run.state.task.clone(),
+            phase: run.state.phase.as_str(),
+            fence: run.fence,
+        }),
+        trace: Some(run.trace.clone()),
+        guards: vec![guard, lock.guard(), credential.guard()],
+        ..Caller::node(&context.namespace)
+    };
+    Ok(Standing { run, caller })
+}
+
+/// A governed action.
+async fn act(runner: &Runner, id: &RunId, live: &Live, call: &Call) -> Result<Value, Error> {
+    let asked = match protocol::asked(call) {
+        Ok(asked) => asked,
+        Err(error) => return Err(charged(runner, id, error).await),
+    };
+    for attempt in 1_u32.. {
+        let standing = match standing(runner, id) {
+            Ok(standing) => standing,
+            Err(error) => return Err(lost(runner, id, error).await),
+        };
+        match attempt_act(runner, live, &standing, &asked).await {
+            Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => {}
+            Err(error) => return Err(charged(runner, id, error).await),
+            Ok(done) => return told(runner, id, done).await,
+        }
+    }
+    Err(Error::broken("attempts are counted"))
+}
+
+async fn attempt_act(
+    runner: &Runner,
+    live: &Live,
+    standing: &Standing,
+    asked: &Asked,
+) -> Result<steward_app_actions::Done, Error> {
+    let context = &runner.context;
+    // What is malformed is refused, and recorded, where actions are read.
+    if let (Ok(action), Ok(name)) = (asked.action(context), ActionName::parse(&asked.action))
+        && let Err(refusal) = standing.run.state.may(&name, action.resource().id())
+    {
+        let code = match refusal {
+            Refusal::Forbidden { .. } => DenialCode::ForbiddenAction,
+            Refusal::NotInPhase { .. } => DenialCode::WrongPhase,
+            Refusal::Over { .. } => DenialCode::RunOver,
+            _ => DenialCode::OutOfScope,
+        };
+        return Err(context.refuse_for(&standing.caller, action, code, refusal.to_string()).await?);
+    }
+    let tools = runner.tools(&standing.run, live)?;
+    steward_app_actions::perform(context, standing.caller.clone(), asked.clone(), Some(&tools)).await
+}
+
+/// What an action gave; that its effect failed, or that nobody knows, is charged.
+async fn told(runner: &Runner, id: &RunId, done: steward_app_actions::Done) -> Result<Value, Error> {
+    let mut said = json!({"action": done.id.as_str()});
+    if let Some(effect) = &done.effect {
+        said["status"] = effect.status.as_str().into();
+        if effect.status == Status::Unknown {
+            stepped(runner, id, Command::UnknownOutcome { action: done.id.clone() }).await;
+        }
+        if let Some((code, message)) = &effect.error {
+            if effect.status == Status::Failed && code != code::INTERRUPTED {
+                let (kind, message) = (code.clone(), message.clone());
+                stepped(runner, id, Command::Error { kind, message }).await;
+            }
+            said["error"] = json!({"code": code, "message": message});
+        }
+        if let Some((digest, bytes)) = &effect.written {
+            said["digest"] = digest.to_string().into();
+            said["bytes"] = (*bytes).into();
+        }
+    }
+    if let (Some(product), Value::Object(said)) = (&done.product, &mut said)
+        && let Value::Object(product) = protocol::product(product)
+    {
+        said.extend(product);
+    }
+    Ok(said)
+}
+
+/// Charges a refusal to the run, if it is the agent's: what is broken or full here is not.
+async fn charged(runner: &Runner, id: &RunId, error: Error) -> Error {
+    let (code, message) = (error.code.to_owned(), error.message.clone());
+    let command = match (error.kind, error.code) {
+        (_, code::RUN_OVER | code::LOCK_LOST | "HALTED") => return error,
+        (_, "FORBIDDEN_ACTION") => Command::Forbidden { details: message },
+        (_, "WRONG_PHASE") => Command::Violation { details: message },
+        (Kind::Refused, _) => Command::Denied { code, message },
+        (Kind::Invalid | Kind::NotFound | Kind::Taken, _) => Command::Error { kind: code, message },
+        (Kind::Unauthenticated | Kind::Stale | Kind::Unavailable | Kind::Broken, _) => return error,
+    };
+    stepped(runner, id, command).await;
+    error
+}
+
+/// A step that nobody waits for: if the run ended meanwhile, that is as well.
+async fn stepped(runner: &Runner, id: &RunId, command: Command) {
+    match runner.step(id, command).await {
+        Ok(_) => {}
+        Err(error) if error.code == code::RUN_OVER => {}
+        Err(error) => {
+            tracing::error!(run.id = id.as_str(), %error, context = error.context(), "what a call cost could not be recorded");
+        }
+    }
+}
+
+/// A run that lost its lock or its agent ends.
+async fn lost(runner: &Runner, id: &RunId, error: Error) -> Error {
+    if error.code == code::LOCK_LOST || error.code == code::AGENT_REVOKED {
+        let (code, message) = (error.code.to_owned(), error.message.clone());
+        stepped(runner, id, Command::Fail { code, message }).await;
+    }
+    error
+}
+
+/// What the machine refuses an agent, recorded and charged.
+async fn refused(runner: &Runner, id: &RunId, caller: &Caller, action: &'static str, error: Error) -> Error {
+    let code = match error.code {
+        "WRONG_PHASE" => Some(DenialCode::WrongPhase),
+        "RUN_OVER" => Some(DenialCode::RunOver),
+        _ => None,
+    };
+    if let Some(code) = code {
+        let recorded = match runner.context.action(action, ResourceKind::Plan, id.as_str()) {
+            Ok(action) => runner.context.refuse_for(caller, action, code, error.message.clone()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recorded {
+            tracing::error!(run.id = id.as_str(), %error, "a refusal could not be recorded");
+        }
+    }
+    charged(runner, id, error).await
+}
+
+/// PLAN: the agent submits a plan; policy says whether it may be carried out.
+async fn submit(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error> {
+    let (plan, acknowledges) = match read_plan(call) {
+        Ok(read) => read,
+        Err(error) => return Err(charged(runner, id, error).await),
+    };
+    let context = &runner.context;
+    for attempt in 1_u32.. {
+        let standing = match standing(runner, id) {
+            Ok(standing) => standing,
+            Err(error) => return Err(lost(runner, id, error).await),
+        };
+        let Standing { run, caller } = &standing;
+        let owner = Some(run.state.agent.to_string());
+        let about = |name| context.action(name, ResourceKind::Plan, id.as_str());
+        // Out of turn is said first: a plan in EXECUTE is a violation, whatever policy says of plans.
+        let command = Command::Submit { plan: plan.clone(), acknowledges: acknowledges.clone() };
+        if let Err(refusal) = run.state.step(command.clone(), context.now()) {
+            let error = Error::new(Kind::Refused, refusal.code(), refusal.to_string());
+            return Err(refused(runner, id, caller, "plan.write", error).await);
+        }
+        let action = about("plan.write")?.with_arguments(plan.digest());
+        let granted = match context.permit(caller, action, owner.clone()).await {
+            Ok(granted) => granted,
+            Err(error) if error.kind == Kind::Refused => {
+                return refuse_plan(runner, id, run.state.tier, error).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let bytes = plan.canonical();
+        let by = Some((caller.clone(), granted));
+        let more = || Joined { blobs: vec![bytes.clone()], ..Joined::default() };
+        match runner.step_with(id, command, by, more).await {
+            Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => continue,
+            Err(error) => return Err(charged(runner, id, error).await),
+            Ok(_) => {}
+        }
+        let action = about("plan.execute")?.with_arguments(plan.digest());
+        return match context.permit(caller, action, owner).await {
+            Ok(granted) => {
+                let by = Some((caller.clone(), granted));
+                runner.step_with(id, Command::Approve, by, Joined::default).await?;
+                Ok(json!({"approved": true, "plan": plan.digest().to_string()}))
+            }
+            Err(error) if error.kind == Kind::Refused => refuse_plan(runner, id, run.state.tier, error).await,
+            Err(error) => Err(error),
+        };
+    }
+    Err(Error::broken("attempts are counted"))
+}
+
+fn read_plan(call: &Call) -> Result<(Plan, Option<steward_naming::HandoffId>), Error> {
+    let mut arguments = call.arguments.clone();
+    let acknowledges = match arguments.as_object_mut().and_then(|object| object.remove("acknowledges")) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(id)) => Some(id.parse()?),
+        Some(_) => return Err(Error::invalid("`acknowledges` is the id of the handoff: hnd_…")),
+    };
+    let plan = Plan::read(&arguments).map_err(|mistakes| {
+        let problem =
+            |m: &steward_governor::Mistake| steward_app_node::Problem { at: m.at.clone(), message: m.message.clone() };
+        Error::problems(mistakes.iter().map(problem).collect())
+    })?;
+    Ok((plan, acknowledges))
+}
+
+/// A plan that policy does not let be carried out ends the run.
+async fn refuse_plan(runner: &Runner, id: &RunId, tier: Tier, error: Error) -> Result<Value, Error> {
+    let code = if tier >= Tier::T3 { code::NEEDS_REVIEW } else { error.code };
+    let run = steward_app_runs::find(&runner.context, id)?;
+    let (code, message) = (code.to_owned(), error.message.clone());
+    let command = if run.state.plan.is_some() {
+        Command::RefusePlan { code, message }
+    } else {
+        Command::Refuse { code, message }
+    };
+    stepped(runner, id, command).await;
+    Err(error)
+}
+
+/// The agent reports a problem: an error, charged.
+async fn report(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error> {
+    let read = || {
+        protocol::only(&call.arguments, &["message", "kind"], "report_problem")?;
+        let kind = call.arguments.get("kind").and_then(Value::as_str).unwrap_or(code::REPORTED);
+        Ok::<_, Error>((kind.to_owned(), protocol::text(&call.arguments, "message")?.to_owned()))
+    };
+    match read() {
+        Err(error) => Err(charged(runner, id, error).await),
+        Ok((kind, message)) => {
+            let stepped = runner.step(id, Command::Error { kind, message }).await?;
+            let left = stepped.run.state.left();
+            Ok(json!({"errors_left": left.max_total_errors}))
+        }
+    }
+}
+
+/// The agent says that it is done: EXECUTE ends, and with it what the agent may do.
+async fn finish(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error> {
+    if let Err(error) = protocol::only(&call.arguments, &["summary"], "finish") {
+        return Err(charged(runner, id, error).await);
+    }
+    let standing = match standing(runner, id) {
+        Ok(standing) => standing,
+        Err(error) => return Err(lost(runner, id, error).await),
+    };
+    let written = artifacts(&runner.context.store.read(|reader| effects_of_run(reader, id))?);
+    match runner.step(id, Command::Finish { artifacts: written }).await {
+        Ok(stepped) => match &stepped.run.state.ended {
+            None => Ok(json!({"finished": true})),
+            Some(ended) => Err(Error::new(Kind::Refused, code::RUN_OVER, ended.message.clone())),
+        },
+        Err(error) => Err(refused(runner, id, &standing.caller, "plan.write", error).await),
+    }
+}

@@ -1,0 +1,255 @@
+//! A step of a run and what follows from it: the one place where runs, agents, revocations and handoffs meet.
+//!
+//! The step, the revocation of the agent, the handoff, the lock and the credential are one commit. What follows after it (ending
+//! processes, stopping children) is done then, and is done again by the next start if the process dies in between: an ended run
+//! drives nothing.
+//!
+//! Deliberately absent: where a step comes from (call.rs, conclude.rs, start.rs, people.rs).
+
+use serde_json::json;
+use steward_app_actions::rows::effects_of_run;
+use steward_app_agents::rows::{self as agents, Status};
+use steward_app_node::{Caller, Context, Error, Granted};
+use steward_app_runs::{HandoffRow, Joined, RevocationRow, RunRow, Stepped, latest_handoff, open_revocation};
+use steward_clock::mishap;
+use steward_governor::{Artifact, Command, Effect, Handoff, Phase, Reason, Tried};
+use steward_naming::{HandoffId, RevocationId, RunId};
+
+use super::runner::Runner;
+
+impl Runner {
+    /// One step of a run, and what follows.
+    ///
+    /// # Errors
+    /// The machine refuses, or it cannot be recorded.
+    pub(crate) async fn step(&self, id: &RunId, command: Command) -> Result<Stepped, Error> {
+        self.step_with(id, command, None, Joined::default).await
+    }
+
+    /// The same by somebody's leave, or with more to write: `more` is asked anew for each attempt.
+    ///
+    /// # Errors
+    /// The machine refuses, or it cannot be recorded; or, with a leave, that it was stale.
+    pub(crate) async fn step_with(
+        &self,
+        id: &RunId,
+        command: Command,
+        by: Option<(Caller, Granted)>,
+        more: impl Fn() -> Joined,
+    ) -> Result<Stepped, Error> {
+        let live = self.live(id);
+        let turn = match &live {
+            Some(live) => Some(live.turn.lock().await),
+            None => None,
+        };
+        let who = by.as_ref().map_or_else(|| self.context.namespace.to_string(), |(c, _)| c.actor.full_name());
+        let acknowledges = match &command {
+            Command::Submit { acknowledges, .. } => acknowledges.clone(),
+            _ => None,
+        };
+        let boots = command == Command::Booted;
+        let stepped = steward_app_runs::step(&self.context, id, command, by, |run, effects| {
+            let mut joined = more();
+            join(&self.context, run, effects, &who, &mut joined)?;
+            if boots {
+                unrevoked(&self.context, run, &mut joined)?;
+            }
+            if let Some(handoff) = &acknowledges {
+                acknowledge(&self.context, run, handoff, &mut joined)?;
+            }
+            Ok(joined)
+        })
+        .await;
+        drop(turn);
+        let stepped = stepped?;
+        let point = if stepped.run.is_live() { point(stepped.run.state.phase) } else { "run.ended" };
+        mishap::at(point).map_err(Error::broken)?;
+        Box::pin(self.follow(&stepped)).await?;
+        Ok(stepped)
+    }
+
+    async fn follow(&self, stepped: &Stepped) -> Result<(), Error> {
+        let id = stepped.run.id();
+        if stepped.run.is_live() {
+            self.soft.beat(id.as_str(), self.context.now(), steward_app_runs::lifetime_ms(stepped.run.state.tier));
+        }
+        for effect in &stepped.effects {
+            match effect {
+                Effect::KillAgent => {
+                    if let Some(live) = self.live(id) {
+                        live.end();
+                    }
+                }
+                Effect::StopChildren(children) => {
+                    for child in children {
+                        let reason = format!("its parent, {id}, ended");
+                        over_already(self.step(child, Command::Stop { reason }).await)?;
+                    }
+                }
+                Effect::Escalate { when, then } => {
+                    let (when, then) = (when.as_str(), then.as_str());
+                    tracing::warn!(
+                        run.id = id.as_str(),
+                        when,
+                        then,
+                        "a rule of the packet asks for people's attention"
+                    );
+                }
+                // In the commit.
+                Effect::RenewLease
+                | Effect::ReleaseLock
+                | Effect::RevokeCredential
+                | Effect::RevokeAgent { .. }
+                | Effect::HandOff { .. } => {}
+            }
+        }
+        if let Some(ended) = &stepped.run.state.ended {
+            tracing::info!(
+                run.id = id.as_str(),
+                agent.name = %stepped.run.state.agent,
+                ending = ended.ending.as_str(),
+                code = ended.code,
+                "a run ended"
+            );
+            mishap::at("run.followed").map_err(Error::broken)?;
+            if let Some(parent) = &stepped.run.state.parent {
+                over_already(self.step(parent, Command::ChildEnded(id.clone())).await)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whoever ended already needs not be ended.
+fn over_already(stepped: Result<Stepped, Error>) -> Result<(), Error> {
+    match stepped {
+        Err(error) if error.code == steward_app_node::code::RUN_OVER => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+/// The point at which a test build dies after a run came into a phase.
+const fn point(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Bootstrap => "run.bootstrap",
+        Phase::Preflight => "run.preflight",
+        Phase::Plan => "run.plan",
+        Phase::Execute => "run.execute",
+        Phase::Verify => "run.verify",
+        Phase::Package => "run.package",
+        Phase::Report => "run.report",
+        Phase::Exit => "run.exit",
+    }
+}
+
+/// A run boots under the guard that its agent is not revoked.
+fn unrevoked(context: &Context, run: &RunRow, joined: &mut Joined) -> Result<(), Error> {
+    let agent = context.store.read(|reader| agents::agent(reader, &run.state.agent))?;
+    let agent = agent.ok_or_else(|| Error::broken("a run's agent is there"))?;
+    steward_app_agents::as_actor(&agent)?;
+    joined.holds.push(agent.guard());
+    Ok(())
+}
+
+fn acknowledge(context: &Context, run: &RunRow, id: &HandoffId, joined: &mut Joined) -> Result<(), Error> {
+    let found = context.store.read(|reader| latest_handoff(reader, &run.state.task))?;
+    if let Some(handoff) = found.filter(|handoff| handoff.id == *id) {
+        let guard = handoff.guard();
+        let row = HandoffRow { acknowledged_by: Some(run.id().clone()), ..handoff };
+        joined.rows.push((row.row(), guard));
+    }
+    Ok(())
+}
+
+/// What a revocation writes: the agent, the revocation, the handoff.
+fn join(context: &Context, run: &RunRow, effects: &[Effect], by: &str, joined: &mut Joined) -> Result<(), Error> {
+    for effect in effects {
+        match effect {
+            Effect::RevokeAgent { reason, details } => revoke(context, run, *reason, details, by, joined)?,
+            Effect::HandOff { reason, details } => hand_off(context, run, *reason, details, joined)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn revoke(
+    context: &Context,
+    run: &RunRow,
+    reason: Reason,
+    details: &str,
+    by: &str,
+    joined: &mut Joined,
+) -> Result<(), Error> {
+    let (agent, open) = context.store.read(|reader| {
+        Ok::<_, Error>((agents::agent(reader, &run.state.agent)?, open_revocation(reader, &run.state.agent)?))
+    })?;
+    let agent = agent.ok_or_else(|| Error::broken("a run's agent is there"))?;
+    if let Some(open) = open {
+        // Revoked already, by a person in the same moment: that stands.
+        joined.detail.push(("revocation", open.id.as_str().into()));
+        return Ok(());
+    }
+    let revocation = RevocationRow {
+        id: RevocationId::new(context.now(), context.dice.as_ref()),
+        agent: run.state.agent.clone(),
+        reason,
+        details: details.to_owned(),
+        run: Some(run.id().clone()),
+        task: Some(run.state.task.clone()),
+        by: by.to_owned(),
+        at: context.now(),
+        reinstated: None,
+        entry_seq: 0,
+    };
+    let guard = agent.guard();
+    let agent = agents::AgentRow { status: Status::Revoked, ..agent };
+    joined.detail.push(("revocation", revocation.id.as_str().into()));
+    joined.rows.push((agent.row(), guard));
+    joined.rows.push((revocation.row(), revocation.absent()));
+    Ok(())
+}
+
+fn hand_off(context: &Context, run: &RunRow, reason: Reason, details: &str, joined: &mut Joined) -> Result<(), Error> {
+    let (tried, artifacts) = context.store.read(|reader| {
+        let effects = effects_of_run(reader, run.id())?;
+        let tried = effects.iter().map(|effect| Tried {
+            action: effect.action.clone(),
+            resource: effect.resource.clone(),
+            outcome: effect.status.as_str().to_owned(),
+            error: effect.error.as_ref().map(|(code, message)| format!("{code}: {message}")),
+        });
+        Ok::<_, Error>((tried.collect(), artifacts(&effects)))
+    })?;
+    let id = HandoffId::new(context.now(), context.dice.as_ref());
+    let document = Handoff::write(id.clone(), &run.state, reason, details, tried, artifacts);
+    let row = HandoffRow {
+        namespace: run.namespace.clone(),
+        id: id.clone(),
+        task: run.state.task.clone(),
+        previous_agent: run.state.agent.clone(),
+        run: run.id().clone(),
+        document: document.digest(),
+        written_at: context.now(),
+        acknowledged_by: None,
+        entry_seq: 0,
+    };
+    joined.blobs.push(document.canonical());
+    joined.detail.push(("handoff", json!({"id": id.as_str(), "digest": document.digest().to_string()})));
+    joined.rows.push((row.row(), row.absent()));
+    Ok(())
+}
+
+/// What a run wrote, as its effects tell: the last content of each path.
+pub(crate) fn artifacts(effects: &[steward_app_actions::EffectRow]) -> Vec<Artifact> {
+    let mut last = std::collections::BTreeMap::new();
+    // In the order in which they were settled, not in which they were asked for.
+    let mut effects: Vec<_> = effects.iter().filter(|e| e.action == "fs.write").collect();
+    effects.sort_by_key(|effect| effect.entry_seq);
+    for effect in effects {
+        if let (steward_app_actions::Status::Succeeded, Some((digest, bytes))) = (effect.status, effect.written) {
+            last.insert(effect.resource.clone(), (digest, bytes));
+        }
+    }
+    last.into_iter().map(|(path, (digest, bytes))| Artifact { path, digest, bytes }).collect()
+}

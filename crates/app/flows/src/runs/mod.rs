@@ -1,0 +1,29 @@
+//! Runs, driven: where the nouns of a governed run meet (agents, actions, runs, the worker).
+//!
+//! ```text
+//! let run = runner.start(&caller, NewRun { agent: "scribe".into(), packet, ..NewRun::default() }).await?;
+//! // its agent's lines are answered in the background, until it ends
+//! runner.stop(&caller, run.id(), "enough").await?;
+//! ```
+//!
+//! Deliberately absent: the machine itself (governor), and the tables (runs).
+
+mod blocking;
+mod call;
+mod conclude;
+mod drive;
+mod follow;
+mod people;
+mod protocol;
+mod recover;
+mod runner;
+mod start;
+mod state;
+mod view;
+
+pub use protocol::PROTOCOL;
+pub use recover::Recovered;
+pub use runner::{MAX_LIVE_RUNS, Runner, RunnerParts};
+pub use start::NewRun;
+pub use state::{StateEntry, state};
+pub use view::{Document, Event, Evidence, EvidenceEntry, RunView, evidence, handoff, run, runs};

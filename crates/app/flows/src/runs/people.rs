@@ -1,0 +1,242 @@
+//! What people do with runs: stop them, revoke and reinstate agents, halt the node and let it go on.
+//!
+//! A revocation is final until a person reinstates; the agent comes back one tier lower (GOV-9). A halt is on record before anything
+//! is ended, and its row is a guard of every effect, so that nothing begins in between (SEC-5).
+//!
+//! Deliberately absent: reviews (an appeal, a second person), which come with their inbox.
+
+use steward_app_agents::rows::{self as agents, AgentRow, Status};
+use steward_app_node::{Caller, Context, Error, Halt, Kind, code};
+use steward_app_runs::{Joined, Reinstated, RevocationRow, RunRow, live_runs, open_revocation, runs};
+use steward_clock::mishap;
+use steward_governor::{Command, Reason};
+use steward_ledger::kind;
+use steward_naming::{Name, RevocationId, RunId};
+use steward_permit::{ResourceKind, Tier};
+
+use super::runner::Runner;
+
+/// The longest reason, in characters.
+const MAX_REASON: usize = 1000;
+
+/// Why, as it may stand in the record.
+fn reason(text: &str) -> Result<String, Error> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > MAX_REASON || text.chars().any(char::is_control) {
+        return Err(Error::invalid(format!("`reason` says why, on one line of at most {MAX_REASON} characters")));
+    }
+    Ok(text.to_owned())
+}
+
+impl Runner {
+    /// Stops a run and its children. The agent keeps its standing.
+    ///
+    /// # Errors
+    /// It is not allowed, there is no such run, or it is over.
+    pub async fn stop(&self, caller: &Caller, id: &RunId, why: &str) -> Result<RunRow, Error> {
+        let why = reason(why)?;
+        let run = steward_app_runs::find(&self.context, id)?;
+        let agent = run.state.agent.to_string();
+        let action = self.context.action("run.stop", ResourceKind::Agent, agent.as_str())?;
+        let granted = self.context.permit(caller, action, Some(agent)).await?;
+        let by = Some((caller.clone(), granted));
+        let stepped = self.step_with(id, Command::Stop { reason: why }, by, Joined::default).await?;
+        self.end_undriven(id);
+        Ok(stepped.run)
+    }
+
+    /// A run that no task drives (its process died with an earlier node, say) leaves nothing behind.
+    fn end_undriven(&self, id: &RunId) {
+        if self.live(id).is_none() {
+            self.leave(id);
+        }
+    }
+
+    /// Revokes an agent, and ends its run.
+    ///
+    /// # Errors
+    /// It is not allowed, there is no such agent, or it is revoked already.
+    pub async fn revoke(&self, caller: &Caller, agent: &str, why: &str) -> Result<RevocationRow, Error> {
+        let why = reason(why)?;
+        let context = &self.context;
+        let name = Name::resolve(agent, &context.namespace)?;
+        let action = context.action("agent.revoke", ResourceKind::Agent, name.to_string())?;
+        let granted = context.permit(caller, action, Some(name.to_string())).await?;
+        let (row, open, live) = look(context, &name)?;
+        if let Some(open) = open {
+            let message = format!("`{name}` is revoked already, since {}: {}", open.at, open.details);
+            return Err(Error::new(Kind::Taken, code::AGENT_REVOKED, message));
+        }
+        if let Some(run) = live {
+            let by = Some((caller.clone(), granted));
+            self.step_with(run.id(), Command::Revoke { details: why }, by, Joined::default).await?;
+            self.end_undriven(run.id());
+        } else {
+            let revocation = RevocationRow {
+                id: RevocationId::new(context.now(), context.dice.as_ref()),
+                agent: name.clone(),
+                reason: Reason::ByPerson,
+                details: why,
+                run: None,
+                task: None,
+                by: caller.actor.full_name(),
+                at: context.now(),
+                reinstated: None,
+                entry_seq: 0,
+            };
+            let guard = row.guard();
+            let revoked = AgentRow { status: Status::Revoked, ..row };
+            let change = context
+                .change(caller, granted, kind::AGENT_REVOKED, name.to_string())
+                .urgent()
+                .guard(guard)
+                .guard(revocation.absent())
+                .row(revoked.row())
+                .row(revocation.row())
+                .detail("reason", revocation.reason.as_str())
+                .detail("details", revocation.details.as_str());
+            context.commit(change).await?;
+        }
+        let now = context.store.read(|reader| open_revocation(reader, &name))?;
+        now.ok_or_else(|| Error::broken("it was just revoked"))
+    }
+
+    /// Takes the revocation of an agent back: it may work again, one tier lower.
+    ///
+    /// # Errors
+    /// It is not allowed, there is no such agent, or it is not revoked.
+    pub async fn reinstate(&self, caller: &Caller, agent: &str, why: &str) -> Result<RevocationRow, Error> {
+        let why = reason(why)?;
+        let context = &self.context;
+        let name = Name::resolve(agent, &context.namespace)?;
+        let action = context.action("agent.reinstate", ResourceKind::Agent, name.to_string())?;
+        let granted = context.permit(caller, action, Some(name.to_string())).await?;
+        let (row, open, _) = look(context, &name)?;
+        let open = open.ok_or_else(|| {
+            Error::new(
+                Kind::Taken,
+                code::INVALID_REQUEST,
+                format!("`{name}` is not revoked; there is nothing to take back"),
+            )
+        })?;
+        let (tier, before) = (one_lower(row.tier), row.tier);
+        let reinstated = Reinstated { by: caller.actor.full_name(), reason: why.clone(), at: context.now(), tier };
+        let (agent_guard, open_guard) = (row.guard(), open.guard());
+        let back = AgentRow { status: Status::Active, tier, ..row };
+        let revocation = RevocationRow { reinstated: Some(reinstated), ..open };
+        let change = context
+            .change(caller, granted, kind::AGENT_REINSTATED, name.to_string())
+            .guard(agent_guard)
+            .guard(open_guard)
+            .row(back.row())
+            .row(revocation.row())
+            .detail("revocation", revocation.id.as_str())
+            .detail("reason", why)
+            .detail("tier_before", before.as_str())
+            .detail("tier", tier.as_str());
+        let done = context.commit(change).await?;
+        Ok(RevocationRow { entry_seq: done.recorded.seq, ..revocation })
+    }
+
+    /// Halts the node: no run begins, nothing that an agent asks for is done, and every run is stopped. It stays so over restarts.
+    ///
+    /// # Errors
+    /// It is not allowed, or it cannot be recorded.
+    pub async fn halt(&self, caller: &Caller, why: &str) -> Result<(Halt, Vec<RunId>), Error> {
+        let halt = self.set_halt(caller, true, why).await?;
+        mishap::at("halt.recorded").map_err(Error::broken)?;
+        // Processes first, however many there are: what they asked for is refused already.
+        for id in self.drives() {
+            if let Some(live) = self.live(&id) {
+                live.end();
+            }
+        }
+        Ok((halt, self.stop_all().await?))
+    }
+
+    /// Stops every run, because the node is halted.
+    ///
+    /// # Errors
+    /// It cannot be recorded.
+    pub(crate) async fn stop_all(&self) -> Result<Vec<RunId>, Error> {
+        let mut stopped = Vec::new();
+        for run in self.context.store.read(live_runs)? {
+            let reason = self.context.halt().to_string();
+            match self.step(run.id(), Command::Stop { reason }).await {
+                Ok(_) => stopped.push(run.id().clone()),
+                // As a child of one that was just stopped, or by itself.
+                Err(error) if error.code == code::RUN_OVER => stopped.push(run.id().clone()),
+                Err(error) => return Err(error),
+            }
+            self.end_undriven(run.id());
+        }
+        Ok(stopped)
+    }
+
+    /// Lets a halted node go on. Runs that were stopped stay so.
+    ///
+    /// # Errors
+    /// It is not allowed, the node is not halted, or it cannot be recorded.
+    pub async fn resume(&self, caller: &Caller, why: &str) -> Result<Halt, Error> {
+        self.set_halt(caller, false, why).await
+    }
+
+    async fn set_halt(&self, caller: &Caller, is_halted: bool, why: &str) -> Result<Halt, Error> {
+        let why = reason(why)?;
+        let context = &self.context;
+        let (verb, kind) =
+            if is_halted { ("node.halt", kind::NODE_HALTED) } else { ("node.resume", kind::NODE_RESUMED) };
+        let action = context.action(verb, ResourceKind::Node, context.namespace.as_str())?;
+        let granted = context.permit(caller, action, None).await?;
+        let before = context.halt();
+        if before.is_halted == is_halted {
+            if is_halted {
+                // Once more does no harm: whatever is left is stopped.
+                return Ok(Halt::clone(&before));
+            }
+            return Err(Error::new(
+                Kind::Taken,
+                code::INVALID_REQUEST,
+                "the node is not halted; there is nothing to resume",
+            ));
+        }
+        let after = Halt {
+            is_halted,
+            by: caller.actor.full_name(),
+            reason: why.clone(),
+            at: Some(context.now()),
+            entry_seq: None,
+        };
+        let change = context
+            .change(caller, granted, kind, context.namespace.as_str())
+            .urgent()
+            .guard(before.guard(&context.namespace))
+            .row(after.row(&context.namespace))
+            .detail("reason", why);
+        let done = context.commit(change).await?;
+        let after = Halt { entry_seq: Some(done.recorded.seq), ..after };
+        context.put_halt(after.clone());
+        Ok(after)
+    }
+}
+
+/// The agent, its open revocation, and its live run.
+fn look(context: &Context, name: &Name) -> Result<(AgentRow, Option<RevocationRow>, Option<RunRow>), Error> {
+    context.store.read(|reader| {
+        let agent = agents::agent(reader, name)?;
+        let agent =
+            agent.ok_or_else(|| Error::not_found(format!("agent `{name}`; `steward agent list` shows them")))?;
+        let filter = steward_app_runs::RunFilter { agent: Some(name.to_string()), task: None, live: true, limit: 1 };
+        let live = runs(reader, &filter)?.pop();
+        Ok((agent, open_revocation(reader, name)?, live))
+    })
+}
+
+/// The tier below; the architect, who stands on no ladder, comes back as an observer.
+const fn one_lower(tier: Tier) -> Tier {
+    match tier {
+        Tier::T0 | Tier::T1 | Tier::T4 => Tier::T0,
+        Tier::T2 => Tier::T1,
+        Tier::T3 => Tier::T2,
+    }
+}

@@ -1,0 +1,136 @@
+//! What a node does with the runs that an earlier process drove, and with those that gave no sign of life.
+//!
+//! An agent's process dies with its node (the kernel sees to it), so a run that had one ends; one that was past EXECUTE needs no
+//! process, and goes on. Nothing is dispatched again: effects that were on their way were settled before.
+//!
+//! Deliberately absent: starting an agent again. A retry is a new run, which a person or a pipeline begins.
+
+use std::sync::Arc;
+
+use steward_app_node::{Error, code};
+use steward_app_runs::{live_runs, locks_that_lapsed};
+use steward_governor::{Command, Phase};
+use steward_naming::RunId;
+
+use super::{blocking::blocking, conclude, runner::Runner};
+
+/// What was found when the node started.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Runs that ended, because their agents died with the node.
+    pub ended: Vec<RunId>,
+    /// Runs that go on.
+    pub going_on: Vec<RunId>,
+    /// What a dead node left of processes.
+    pub swept: usize,
+}
+
+impl Runner {
+    /// Ends or goes on with the runs that an earlier process left. Called once, before anybody is answered.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub async fn recover(self: &Arc<Self>) -> Result<Recovered, Error> {
+        let mut found = Recovered::default();
+        if let Some(worker) = &self.worker {
+            let worker = Arc::clone(worker);
+            let swept = blocking(move || worker.sweep()).await?;
+            found.swept = swept.unwrap_or_else(|error| {
+                tracing::error!(%error, "what a dead node left of its sandboxes could not be removed");
+                0
+            });
+        }
+        let _ = std::fs::remove_dir_all(&self.scratch);
+        if self.context.halt().is_halted {
+            found.ended = self.stop_all().await?;
+            return Ok(found);
+        }
+        for run in self.context.store.read(live_runs)? {
+            let id = run.id().clone();
+            if matches!(run.state.phase, Phase::Verify | Phase::Package | Phase::Report) && self.conclude_later(&id) {
+                found.going_on.push(id);
+                continue;
+            }
+            let message = "the node stopped, and its agents with it; start another run of the task".to_owned();
+            match self.step(&id, Command::Fail { code: code::INTERRUPTED.to_owned(), message }).await {
+                Ok(_) => found.ended.push(id),
+                // With its parent.
+                Err(error) if error.code == code::RUN_OVER => found.ended.push(id),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Concludes a run in the background, unless as many are driven as may be.
+    fn conclude_later(self: &Arc<Self>, id: &RunId) -> bool {
+        let Some(live) = self.drive(id) else { return false };
+        let (runner, id) = (Arc::clone(self), id.clone());
+        tokio::spawn(async move {
+            if let Err(error) = conclude::conclude(&runner, &id, &live).await {
+                tracing::error!(run.id = id.as_str(), %error, context = error.context(), "a run could not be concluded");
+                let (code, message) = (error.code.to_owned(), error.message);
+                if let Err(error) = runner.step(&id, Command::Fail { code, message }).await {
+                    tracing::error!(run.id = id.as_str(), %error, "its end could not be recorded");
+                }
+            }
+            runner.leave(&id);
+        });
+        true
+    }
+
+    /// Renews the leases of runs whose agents are alive, and ends runs that gave no sign of life for as long as their tier allows, and
+    /// those that nobody drives. Called now and then.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub async fn look_after(&self) -> Result<(), Error> {
+        let now = self.context.now();
+        self.soft.sweep(now);
+        for lock in self.context.store.read(|reader| locks_that_lapsed(reader, now))? {
+            let Some(id) = lock.run else { continue };
+            let message = "the run gave no sign of life for as long as its tier's credentials last".to_owned();
+            self.end(&id, code::LOCK_LOST, message).await?;
+        }
+        for run in self.context.store.read(live_runs)? {
+            if let Some(live) = self.live(run.id())
+                && self.soft.is_alive(run.id().as_str(), now)
+            {
+                let _turn = live.turn.lock().await;
+                steward_app_runs::renew(&self.context, run.id()).await?;
+            }
+            if self.live(run.id()).is_none() && run.state.started_at.plus_ms(ORPHANED_AFTER_MS) < now {
+                let message = "nothing drives this run any more: its end could not be recorded before".to_owned();
+                self.end(run.id(), code::INTERRUPTED, message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&self, id: &RunId, code: &str, message: String) -> Result<(), Error> {
+        match self.step(id, Command::Fail { code: code.to_owned(), message }).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code == code::RUN_OVER => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends every process, because the node stops. The runs end with the next start, or are concluded.
+    pub async fn close(&self) {
+        for id in self.drives() {
+            let reason = "the node was stopped".to_owned();
+            if let Err(error) =
+                self.step(&id, Command::Fail { code: code::INTERRUPTED.to_owned(), message: reason }).await
+                && error.code != code::RUN_OVER
+            {
+                tracing::warn!(run.id = id.as_str(), %error, "a run could not be ended; the next start does it");
+            }
+            if let Some(live) = self.live(&id) {
+                live.end();
+            }
+        }
+    }
+}
+
+/// How old a run must be before one that nobody drives is taken for left behind: starting takes a moment.
+const ORPHANED_AFTER_MS: u64 = 60_000;

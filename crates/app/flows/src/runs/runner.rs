@@ -1,0 +1,215 @@
+//! What runs need beside the context: who starts processes, who fetches, soft state, and the runs that this process drives.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use steward_app_actions::{Running, Tools};
+use steward_app_node::{Context, Error};
+use steward_app_runs::RunRow;
+use steward_fetch::{AllowList, Fetcher};
+use steward_naming::RunId;
+use steward_state::Soft;
+use steward_worker::{Killer, Mount, Worker};
+use tokio::sync::watch;
+
+/// The most runs with an agent's process at once: each is a process tree with its own limits.
+pub const MAX_LIVE_RUNS: usize = 64;
+
+/// Where programs that an operator put there are in a sandbox.
+const PROGRAMS: &str = "/programs";
+
+/// Where a predecessor's artifacts are in a sandbox.
+const HANDOFF: &str = "/handoff";
+
+/// What a runner is made of.
+pub struct RunnerParts {
+    /// What every verb is given.
+    pub context: Arc<Context>,
+    /// Starts processes; none where this system cannot keep any in.
+    pub worker: Option<Arc<dyn Worker>>,
+    /// Why there is none.
+    pub no_worker: String,
+    /// The hosts that agents may fetch from.
+    pub allow: AllowList,
+    /// Programs that every sandbox shows, read-only.
+    pub programs: PathBuf,
+    /// What runs are given for their time: copies of what a predecessor left.
+    pub scratch: PathBuf,
+}
+
+/// Drives runs. One for each node.
+pub struct Runner {
+    /// What every verb is given.
+    pub context: Arc<Context>,
+    /// What may be lost: heartbeats, and how often who asked.
+    pub soft: Soft,
+    pub(crate) worker: Option<Arc<dyn Worker>>,
+    pub(crate) no_worker: String,
+    pub(crate) scratch: PathBuf,
+    fetcher: Arc<Fetcher>,
+    programs: PathBuf,
+    live: Mutex<BTreeMap<RunId, Arc<Live>>>,
+}
+
+/// A run that this process drives.
+#[derive(Default)]
+pub(crate) struct Live {
+    /// Held for each step, so that the steps of one run do not make each other stale.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+    /// Shared by the actions that are under way, and held alone by what takes the run to its next phase: what an agent asked for before
+    /// is done before.
+    pub(crate) order: tokio::sync::RwLock<()>,
+    /// Ends the agent's process.
+    killer: Mutex<Option<Killer>>,
+    /// Ends the tools that run for it.
+    pub(crate) running: Running,
+    /// Whether the run has ended.
+    over: watch::Sender<bool>,
+}
+
+impl Live {
+    /// Ends everything that runs for it, now.
+    pub(crate) fn end(&self) {
+        self.over.send_replace(true);
+        self.running.end();
+        if let Some(killer) = self.killer.lock().expect("no holder of this lock panics").as_ref() {
+            killer.kill();
+        }
+    }
+
+    /// The agent's process, which ends with the run.
+    pub(crate) fn holds(&self, killer: Killer) {
+        *self.killer.lock().expect("no holder of this lock panics") = Some(killer.clone());
+        if *self.over.borrow() {
+            killer.kill();
+        }
+    }
+
+    /// Waits until the run has ended.
+    pub(crate) async fn over(&self) {
+        // The sender is in `self`, so that it cannot be gone.
+        let _ = self.over.subscribe().wait_for(|over| *over).await;
+    }
+
+    /// Whether the run has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        *self.over.borrow()
+    }
+}
+
+impl Runner {
+    /// A node's runner.
+    pub fn new(parts: RunnerParts) -> Self {
+        Self {
+            context: parts.context,
+            soft: Soft::new(),
+            worker: parts.worker,
+            no_worker: parts.no_worker,
+            scratch: parts.scratch,
+            fetcher: Arc::new(Fetcher::new(parts.allow)),
+            programs: parts.programs,
+            live: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// How agents are kept in: the grade and what holds the limits, in words.
+    pub fn sandbox(&self) -> String {
+        match &self.worker {
+            Some(worker) => format!("grade {}, limits by {}", worker.grade().as_str(), worker.limits_by().as_str()),
+            None => self.no_worker.clone(),
+        }
+    }
+
+    /// Whether this process drives a run.
+    pub fn is_driven(&self, id: &RunId) -> bool {
+        self.all().contains_key(id)
+    }
+
+    /// How many runs this process drives.
+    pub fn driven(&self) -> usize {
+        self.all().len()
+    }
+
+    /// How many processes of agents and tools there are.
+    pub fn processes(&self) -> usize {
+        self.worker.as_ref().map_or(0, |worker| worker.alive())
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<RunId, Arc<Live>>> {
+        self.live.lock().expect("no holder of this lock panics")
+    }
+
+    /// A run that this process drives.
+    pub(crate) fn live(&self, id: &RunId) -> Option<Arc<Live>> {
+        self.all().get(id).map(Arc::clone)
+    }
+
+    /// Begins to drive a run; `None` if it drives as many as it may.
+    pub(crate) fn drive(&self, id: &RunId) -> Option<Arc<Live>> {
+        let mut all = self.all();
+        if all.len() >= MAX_LIVE_RUNS {
+            return None;
+        }
+        Some(Arc::clone(all.entry(id.clone()).or_default()))
+    }
+
+    /// The run is over, and nothing of it is left.
+    pub(crate) fn leave(&self, id: &RunId) {
+        if let Some(live) = self.all().remove(id) {
+            live.end();
+        }
+        self.soft.forget(id.as_str());
+        let _ = std::fs::remove_dir_all(self.scratch.join(id.as_str()));
+    }
+
+    /// Every run that this process drives.
+    pub(crate) fn drives(&self) -> Vec<RunId> {
+        self.all().keys().cloned().collect()
+    }
+
+    /// Whoever starts processes.
+    ///
+    /// # Errors
+    /// There is nobody who could.
+    pub(crate) fn worker(&self) -> Result<Arc<dyn Worker>, Error> {
+        self.worker.as_ref().map(Arc::clone).ok_or_else(|| {
+            Error::new(steward_app_node::Kind::Unavailable, "SANDBOX_UNAVAILABLE", self.no_worker.clone())
+        })
+    }
+
+    /// What the sandbox of a run shows beside the agent's own folder.
+    pub(crate) fn mounts(&self, run: &RunId) -> Vec<Mount> {
+        let mut mounts = Vec::new();
+        if self.programs.is_dir() {
+            mounts.push(Mount { from: self.programs.clone(), at: PROGRAMS.to_owned(), executable: true });
+        }
+        let handed = self.handed(run);
+        if handed.is_dir() {
+            mounts.push(Mount { from: handed, at: HANDOFF.to_owned(), executable: false });
+        }
+        mounts
+    }
+
+    /// Where a run's copies of what a predecessor left are.
+    pub(crate) fn handed(&self, run: &RunId) -> PathBuf {
+        self.scratch.join(run.as_str()).join("handoff")
+    }
+
+    /// The tools of a run.
+    ///
+    /// # Errors
+    /// There is nobody who could run them.
+    pub(crate) fn tools(&self, run: &RunRow, live: &Live) -> Result<Tools, Error> {
+        Ok(Tools {
+            worker: self.worker()?,
+            fetcher: Arc::clone(&self.fetcher),
+            mounts: self.mounts(run.id()),
+            work: self.context.folders.path_of(&run.state.agent),
+            tier: run.state.tier,
+            running: live.running.clone(),
+        })
+    }
+}

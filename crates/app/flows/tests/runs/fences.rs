@@ -1,0 +1,263 @@
+//! Who lost the lock, or was stopped meanwhile, does nothing more: whatever was decided before.
+
+use std::{
+    pin::pin,
+    task::{Context as TaskContext, Poll, Waker},
+};
+
+use serde_json::{Value, json};
+use steward_app_actions::{EffectRow, Status, rows::effects_of_run};
+use steward_ledger::kind;
+use steward_naming::RunId;
+use steward_testkit::{Known, Played, TestNode};
+
+use crate::common::{
+    entries, executing, file, kinds, lock, node, over, packet, packet_with, planning, report, until, verdict,
+};
+
+/// Longer than the lease of a T1 agent's lock.
+const LAPSE_MS: i64 = 30 * 60_000;
+
+fn effects(node: &TestNode, id: &RunId) -> Vec<EffectRow> {
+    node.context().store.read(|reader| effects_of_run(reader, id)).expect("it reads")
+}
+
+/// An agent that slept past its lease, and the run that took its lock.
+async fn overslept() -> (TestNode, Known, (RunId, Played), (RunId, Played)) {
+    let (node, olivia) = node().await;
+    let (id, agent) = executing(&node, &olivia, &packet("scribe")).await;
+    node.clock().advance_ms(LAPSE_MS);
+    let next = executing(&node, &olivia, &packet("scribe")).await;
+    assert_eq!((node.run(&id).fence, node.run(&next.0).fence), (1, 2), "the number of the lock grows");
+    assert!(node.run(&id).is_live(), "nobody told the sleeper yet");
+    (node, olivia, (id, agent), next)
+}
+
+#[tokio::test]
+async fn who_wakes_without_its_lock_writes_nothing() {
+    let calls = [
+        ("fs.write", file("/reports/late.md")),
+        ("fs.read", json!({"path": "/reports/week.md"})),
+        ("exec", json!({"argv": ["grep", "x"]})),
+        ("finish", json!({})),
+        ("submit_plan", crate::common::plan()),
+    ];
+    for (tool, arguments) in calls {
+        let (node, _, (id, mut agent), (next, mut heir)) = overslept().await;
+        assert_eq!(agent.refused(tool, arguments).await, "LOCK_LOST", "{tool}");
+        let run = over(&node, &id, &agent).await;
+        assert_eq!(verdict(&run).1, "LOCK_LOST", "{tool}");
+        assert_eq!((node.file("scribe", "/reports/late.md"), node.worker().ran()), (None, 0), "{tool}");
+        assert_eq!(effects(&node, &id), [], "{tool}: nothing was even intended");
+        // Its end takes nothing from its heir.
+        assert_eq!(lock(&node, &run).run, Some(next.clone()), "{tool}");
+        heir.call("fs.write", report()).await;
+        heir.call("finish", json!({})).await;
+        heir.exit(0);
+        assert_eq!(verdict(&over(&node, &next, &heir).await), ("completed", "COMPLETED", Some(true)), "{tool}");
+    }
+}
+
+#[tokio::test]
+async fn who_reports_a_problem_without_its_lock_ends_too() {
+    let (node, olivia, (id, mut agent), (next, heir)) = overslept().await;
+    agent.call("report_problem", json!({"message": "I slept"})).await;
+    let run = over(&node, &id, &agent).await;
+    assert_eq!((verdict(&run).1, run.state.spent.total), ("LOCK_LOST", 0));
+    node.runner().stop(&node.again(&olivia), &next, "enough").await.expect("stopped");
+    over(&node, &next, &heir).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_lapsed_is_none_even_if_nobody_took_the_lock() {
+    let (node, olivia) = node().await;
+    let (id, mut agent) = executing(&node, &olivia, &packet("scribe")).await;
+    node.clock().advance_ms(LAPSE_MS - 1);
+    assert_eq!(agent.call("fs.write", file("/reports/a.md")).await["ok"], true, "it has it until then");
+    node.clock().advance_ms(1);
+    assert_eq!(agent.refused("fs.write", file("/reports/b.md")).await, "LOCK_LOST");
+    assert_eq!(verdict(&over(&node, &id, &agent).await).1, "LOCK_LOST");
+    assert_eq!(node.file("scribe", "/reports/b.md"), None);
+}
+
+#[tokio::test]
+async fn a_transition_renews_the_lease() {
+    let (node, olivia) = node().await;
+    let (id, mut agent) = planning(&node, &olivia, &packet("scribe")).await;
+    node.clock().advance_ms(LAPSE_MS - 1);
+    assert_eq!(agent.call("submit_plan", crate::common::plan()).await["ok"], true);
+    node.clock().advance_ms(LAPSE_MS - 1);
+    assert_eq!(agent.call("fs.write", report()).await["ok"], true);
+    node.runner().look_after().await.expect("it is looked after");
+    assert!(node.run(&id).is_live());
+    agent.call("finish", json!({})).await;
+    agent.exit(0);
+    assert_eq!(verdict(&over(&node, &id, &agent).await).1, "COMPLETED");
+}
+
+#[tokio::test]
+async fn who_gives_no_sign_of_life_is_ended() {
+    let (node, olivia) = node().await;
+    let (id, mut agent) = executing(&node, &olivia, &packet("scribe")).await;
+    node.clock().advance_ms(LAPSE_MS - 1);
+    node.runner().look_after().await.expect("it is looked after");
+    assert!(node.run(&id).is_live(), "it has its time");
+    node.clock().advance_ms(1);
+    node.runner().look_after().await.expect("it is looked after");
+    let run = over(&node, &id, &agent).await;
+    assert_eq!(verdict(&run).1, "LOCK_LOST");
+    let late = agent.ask("fs.write", file("/reports/late.md")).await;
+    assert_eq!(agent.answer(late).await, None);
+    assert_eq!(node.file("scribe", "/reports/late.md"), None);
+    node.runner().look_after().await.expect("again does no harm");
+    assert_eq!(kinds(&node, &id).iter().filter(|kind| *kind == kind::RUN_ENDED).count(), 1);
+    let (next, heir) = executing(&node, &olivia, &packet("scribe")).await;
+    node.runner().stop(&node.again(&olivia), &next, "enough").await.expect("stopped");
+    over(&node, &next, &heir).await;
+}
+
+/// Between the two commits of a write something happens. Nothing is published, and it is on record why.
+async fn in_between(happens: impl AsyncFnOnce(&TestNode, &Known, &RunId), why: &str, answered: &str) {
+    let (node, olivia) = node().await;
+    let (id, mut agent) = executing(&node, &olivia, &packet("scribe")).await;
+    let asked = agent.ask("fs.write", file("/reports/late.md")).await;
+    until("the intention", || !entries(&node, kind::ACTION_INTENDED).is_empty()).await;
+    happens(&node, &olivia, &id).await;
+    let said = agent.answer(asked).await.expect("it is told");
+    assert_eq!((said["ok"].as_bool(), said["error"]["code"].as_str()), (Some(false), Some(answered)), "{said}");
+    let run = over(&node, &id, &agent).await;
+    assert!(matches!(verdict(&run).0, "stopped" | "revoked"), "{:?}", verdict(&run));
+    assert_eq!(node.file("scribe", "/reports/late.md"), None, "nothing was published");
+    let effects = effects(&node, &id);
+    let codes: Vec<_> = effects.iter().map(|e| (e.status, e.error.as_ref().map(|error| error.0.as_str()))).collect();
+    assert_eq!(codes, [(Status::Failed, Some(why))]);
+    assert!(entries(&node, kind::ACTION_PUBLISHING).is_empty());
+    assert_eq!(run.state.spent.total, 0, "that is no error of the agent's");
+}
+
+#[tokio::test]
+async fn a_stop_between_the_two_commits_of_a_write() {
+    in_between(
+        async |node, olivia, id| {
+            node.runner().stop(&node.again(olivia), id, "enough").await.expect("stopped");
+        },
+        "STALE",
+        "RUN_OVER",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_revocation_between_the_two_commits_of_a_write() {
+    in_between(
+        async |node, olivia, _| {
+            node.runner().revoke(&node.again(olivia), "scribe", "it was seen elsewhere").await.expect("revoked");
+        },
+        "STALE",
+        "RUN_OVER",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_halt_between_the_two_commits_of_a_write() {
+    in_between(
+        async |node, olivia, _| {
+            node.runner().halt(&node.again(olivia), "an alarm").await.expect("halted");
+        },
+        "HALTED",
+        "HALTED",
+    )
+    .await;
+}
+
+/// Two writes race whatever ends EXECUTE: all of them were decided in EXECUTE, before any was written.
+async fn race(last: impl AsyncFn(&TestNode, &Known, &RunId, &mut Played) -> Option<u64>) {
+    let (node, olivia) = node().await;
+    let (id, mut agent) = executing(&node, &olivia, &packet("scribe")).await;
+    agent.call("fs.write", report()).await;
+    let before = entries(&node, kind::ACTION_PUBLISHING).len();
+    let held = node.hold_writer();
+    let mut asked =
+        vec![agent.ask("fs.write", file("/reports/a.md")).await, agent.ask("fs.write", file("/reports/b.md")).await];
+    // Both wait for the writer then.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    {
+        let mut last = pin!(last(&node, &olivia, &id, &mut agent));
+        let polled = last.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        asked.extend(match polled {
+            Poll::Ready(id) => id,
+            Poll::Pending => last.await,
+        });
+    }
+    for id in asked {
+        agent.answer(id).await;
+    }
+    agent.exit(0);
+    let run = node.ended(&id).await;
+    assert_ne!(run.state.ended.as_ref().map(|ended| ended.code.as_str()), Some("COMPLETED"), "its agent went on");
+    for path in ["/reports/a.md", "/reports/b.md"] {
+        assert_eq!(node.file("scribe", path), None, "{path}: {:?}", verdict(&run));
+    }
+    assert_eq!(entries(&node, kind::ACTION_PUBLISHING).len(), before);
+}
+
+#[tokio::test]
+async fn what_was_decided_in_execute_is_not_published_after_a_stop() {
+    race(async |node, olivia, id, _| {
+        node.runner().stop(&node.again(olivia), id, "enough").await.expect("stopped");
+        None
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_decided_in_execute_is_not_published_after_a_revocation() {
+    race(async |node, olivia, _, _| {
+        node.runner().revoke(&node.again(olivia), "scribe", "it was seen elsewhere").await.expect("revoked");
+        None
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_decided_in_execute_is_not_published_after_finish() {
+    race(async |_, _, _, agent| Some(agent.ask("finish", json!({})).await)).await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_tools_that_run() {
+    let (node, olivia) = node().await;
+    node.worker().lasts("grep");
+    let (id, mut agent) = executing(&node, &olivia, &packet("scribe")).await;
+    let asked = agent.ask("exec", json!({"argv": ["grep", "-r", "x", "/"]})).await;
+    until("the tool", || node.worker().ran() == 1).await;
+    node.runner().stop(&node.again(&olivia), &id, "enough").await.expect("stopped");
+    let said: Value = agent.answer(asked).await.expect("it is told");
+    assert_eq!(said["result"]["error"]["code"], "INTERRUPTED", "{said}");
+    let run = over(&node, &id, &agent).await;
+    assert_eq!((verdict(&run), run.state.spent.total), (("stopped", "STOPPED", None), 0));
+    let effects = effects(&node, &id);
+    assert_eq!((effects.len(), effects[0].status), (1, Status::Failed));
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_command_of_a_criterion() {
+    let (node, olivia) = node().await;
+    node.worker().lasts("grep");
+    let criteria = json!([{"kind": "command", "argv": ["grep", "x"]}]);
+    let (id, mut agent) = executing(&node, &olivia, &packet_with("scribe", "/success_criteria", criteria)).await;
+    agent.call("fs.write", report()).await;
+    agent.call("finish", json!({})).await;
+    agent.exit(0);
+    until("the command", || node.worker().ran() == 1).await;
+    assert_eq!(node.run(&id).state.phase.as_str(), "VERIFY");
+    node.runner().stop(&node.again(&olivia), &id, "enough").await.expect("stopped");
+    assert_eq!(verdict(&over(&node, &id, &agent).await), ("stopped", "STOPPED", None));
+}
