@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod governor;
 mod ground;
 mod ledger;
 mod policy;
@@ -46,6 +47,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tile_path", ledger::tile_path),
     ("tlog_proof", ledger::tlog_proof),
     ("tree_head", ledger::tree_head),
+    ("packet", governor::packet),
+    ("packet_template", governor::packet_template),
+    ("pattern", governor::pattern),
+    ("plan", governor::plan),
     ("policy_sources", policy::policy_sources),
     ("policy_table", policy::policy_table),
     ("policy_file", policy::policy_file),

@@ -9,6 +9,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use steward_app_node::{Caller, Context, Error, Granted, code};
+use steward_clock::mishap;
 use steward_fetch::{Fetched, Fetcher};
 use steward_ledger::{BodyOutcome, kind};
 use steward_naming::{Name, RunId, TraceId};
@@ -240,8 +241,10 @@ async fn run_program(
     mounts.push(Mount { from: tools.work.clone(), at: WORK.to_owned(), executable: true });
     let spec = Spec { argv, env: Vec::new(), mounts, limits: Limits::TOOL, minimum: minimum_grade(tools.tier) };
     let (worker, running) = (Arc::clone(&tools.worker), tools.running.clone());
+    mishap::at("tool.run.before").map_err(Error::broken)?;
     let ran = blocking(move || worker.run_until(&warrant, &action, &spec, b"", &|killer| running.add(killer)))
     .await?;
+    mishap::at("tool.run.after").map_err(Error::broken)?;
     let output = match ran {
         Err(error) => return Ok((act::settle(context, effect, Err(&error)).await?, None)),
         Ok(output) => output,
@@ -273,7 +276,10 @@ pub(crate) async fn fetch(
     action: Action,
     effect: EffectRow,
 ) -> Result<(EffectRow, Option<Product>), Error> {
-    match tools.fetcher.get(warrant, &action).await {
+    mishap::at("tool.fetch.before").map_err(Error::broken)?;
+    let fetched = tools.fetcher.get(warrant, &action).await;
+    mishap::at("tool.fetch.after").map_err(Error::broken)?;
+    match fetched {
         Ok(fetched) => {
             let written = Some((Digest::of(&fetched.body), fetched.body.len() as u64));
             let effect = act::settled(context, effect, Status::Succeeded, None, written).await?;

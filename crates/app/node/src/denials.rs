@@ -29,14 +29,21 @@ pub enum Noted {
     Counted(ActionId),
 }
 
+/// What a refusal is told with beside, if one like it was recorded before.
+const ALIKE: &str = "; the same was recorded as ";
+
+/// What a refusal says without that: two that are alike say the same then.
+pub fn without_note(message: &str) -> &str {
+    message.rsplit_once(ALIKE).map_or(message, |(said, _)| said)
+}
+
 impl Noted {
     /// The refusal as the caller is told it: what can be looked up is what was recorded.
     pub fn tell(&self, error: Error) -> Error {
         match self {
             Self::Whole(_) => error,
             Self::Counted(first) => {
-                let message =
-                    format!("{}; the same was recorded as {first} this minute, and this was counted", error.message);
+                let message = format!("{}{ALIKE}{first} this minute, and this was counted", error.message);
                 error.saying(message).of_action(first.clone())
             }
         }

@@ -25,7 +25,7 @@ mod under_way;
 
 pub use caller::{Caller, Spend};
 pub use context::{Context, Granted, IDENTITY_TYPE, Parts};
-pub use denials::Noted;
+pub use denials::{Noted, without_note};
 pub use error::{Error, Kind, Problem};
 pub use halt::Halt;
 pub use policy::InForce;

@@ -301,7 +301,7 @@ pub async fn renew(context: &Context, id: &RunId) -> Result<(), Error> {
         .row(renewed.row())
         .row(good.row())
         .detail("until", until.to_string());
-    match context.commit(change).await.map_err(Error::from) {
+    match context.commit(change).await {
         // It took a step meanwhile, which renewed it.
         Err(error) if error.kind == Kind::Stale => Ok(()),
         other => other.map(|_| ()),

@@ -17,13 +17,10 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use steward_ledger::TreeHead;
 use steward_seal::{Digest, note::NoteKey};
-use steward_wire::EvidenceFile;
+use steward_wire::{EVIDENCE_FORMAT, EvidenceFile};
 
 pub(crate) use read::Wrong;
 use read::{Document, Entry, open};
-
-/// What an evidence file says that it is.
-pub(crate) const FORMAT: &str = "steward.evidence/v1";
 
 /// The kinds of documents, which are also the names that entries call them by.
 const DOCUMENTS: [&str; 5] = ["packet", PLAN, "package", "report", "handoff"];
@@ -63,8 +60,11 @@ fn take_steps(
     remembered: Option<&TreeHead>,
     found: &mut Examination,
 ) -> Result<(), Wrong> {
-    if file.format != FORMAT {
-        return Err(Wrong::at("format", format!("it is `{}`, and this program reads `{FORMAT}`", file.format)));
+    if file.format != EVIDENCE_FORMAT {
+        return Err(Wrong::at(
+            "format",
+            format!("it is `{}`, and this program reads `{EVIDENCE_FORMAT}`", file.format),
+        ));
     }
     let (head, entries) = open(file, key)?;
     if let Some(seen) = remembered

@@ -28,7 +28,7 @@ pub use people::{AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, Login, Pe
 pub use policies::{ExplainPolicy, PolicyList, PolicyRecord, PolicyVerdict};
 pub use problem::{FieldProblem, Problem};
 pub use runs::{
-    ArtifactRecord, EffectList, EffectSummary, EvidenceDocument, EvidenceEntry, EvidenceFile, HaltRecord,
-    HandoffRecord, Reason, ResolveEffect, RevocationRecord, RunDetail, RunEvent, RunList, RunRecord, StartRun,
-    StateEntry, StateList,
+    ArtifactRecord, EVIDENCE_FORMAT, EffectList, EffectSummary, EvidenceDocument, EvidenceEntry, EvidenceFile,
+    HaltRecord, HandoffRecord, Reason, ResolveEffect, RevocationRecord, RunDetail, RunEvent, RunList, RunRecord,
+    StartRun, StateEntry, StateList,
 };

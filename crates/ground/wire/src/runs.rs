@@ -269,6 +269,9 @@ pub struct HaltRecord {
     pub stopped: Vec<String>,
 }
 
+/// What an evidence file says that it is; a reader looks at this first.
+pub const EVIDENCE_FORMAT: &str = "steward.evidence/v1";
+
 /// What a run leaves, as one file: `steward evidence verify FILE` checks it off-line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EvidenceFile {

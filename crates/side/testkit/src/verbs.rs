@@ -217,7 +217,7 @@ impl TestNode {
     /// # Panics
     /// It does not end for a long time.
     pub async fn ended(&self, id: &RunId) -> RunRow {
-        for _ in 0..100_000 {
+        for _ in 0..10_000 {
             let run = self.run(id);
             if !run.is_live() && !self.runner().is_driven(id) {
                 return run;

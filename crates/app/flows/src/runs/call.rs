@@ -10,8 +10,9 @@
 use serde_json::{Value, json};
 use steward_app_actions::{Asked, Status, rows::effects_of_run};
 use steward_app_agents::rows as agents;
-use steward_app_node::{Caller, Error, Kind, code};
+use steward_app_node::{Caller, Error, Kind, code, without_note};
 use steward_app_runs::{Joined, RunRow};
+use steward_clock::mishap;
 use steward_governor::{Command, Phase, Plan, Refusal};
 use steward_naming::RunId;
 use steward_permit::{ActionName, DenialCode, ResourceKind, RunUse, Tier};
@@ -198,7 +199,8 @@ async fn told(runner: &Runner, id: &RunId, done: steward_app_actions::Done) -> R
 
 /// Charges a refusal to the run, if it is the agent's: what is broken or full here is not.
 async fn charged(runner: &Runner, id: &RunId, error: Error) -> Error {
-    let (code, message) = (error.code.to_owned(), error.message.clone());
+    // A denial that was only counted is the same error as the one like it that was recorded.
+    let (code, message) = (error.code.to_owned(), without_note(&error.message).to_owned());
     let command = match (error.kind, error.code) {
         (_, code::RUN_OVER | code::LOCK_LOST | "HALTED") => return error,
         (_, "FORBIDDEN_ACTION") => Command::Forbidden { details: message },
@@ -285,7 +287,7 @@ async fn submit(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error
         match runner.step_with(id, command, by, more).await {
             Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => continue,
             Err(error) => return Err(charged(runner, id, error).await),
-            Ok(_) => {}
+            Ok(_) => mishap::at("run.planned").map_err(Error::broken)?,
         }
         let action = about("plan.execute")?.with_arguments(plan.digest());
         return match context.permit(caller, action, owner).await {

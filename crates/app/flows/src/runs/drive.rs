@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use steward_app_node::{Caller, Error, code};
+use steward_clock::mishap;
 use steward_governor::{Command, Packet, Phase};
 use steward_ledger::kind;
 use steward_naming::RunId;
@@ -148,6 +149,7 @@ async fn ended(runner: &Runner, id: &RunId, exit: &Exit) -> Result<(), Error> {
         .detail("grade", exit.grade.as_str())
         .detail("limits_by", exit.limits_by.as_str());
     context.commit(change).await?;
+    mishap::at("run.agent_ended").map_err(Error::broken)?;
     Ok(())
 }
 

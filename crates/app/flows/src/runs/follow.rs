@@ -64,6 +64,9 @@ impl Runner {
         let stepped = stepped?;
         let point = if stepped.run.is_live() { point(stepped.run.state.phase) } else { "run.ended" };
         mishap::at(point).map_err(Error::broken)?;
+        if stepped.effects.iter().any(|effect| matches!(effect, Effect::RevokeAgent { .. })) {
+            mishap::at("run.revoked").map_err(Error::broken)?;
+        }
         Box::pin(self.follow(&stepped)).await?;
         Ok(stepped)
     }
@@ -82,6 +85,7 @@ impl Runner {
                 }
                 Effect::StopChildren(children) => {
                     for child in children {
+                        mishap::at("run.child_to_stop").map_err(Error::broken)?;
                         let reason = format!("its parent, {id}, ended");
                         over_already(self.step(child, Command::Stop { reason }).await)?;
                     }

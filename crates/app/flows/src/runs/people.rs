@@ -96,6 +96,7 @@ impl Runner {
                 .detail("reason", revocation.reason.as_str())
                 .detail("details", revocation.details.as_str());
             context.commit(change).await?;
+            mishap::at("agent.revoked").map_err(Error::broken)?;
         }
         let now = context.store.read(|reader| open_revocation(reader, &name))?;
         now.ok_or_else(|| Error::broken("it was just revoked"))
@@ -135,6 +136,7 @@ impl Runner {
             .detail("tier_before", before.as_str())
             .detail("tier", tier.as_str());
         let done = context.commit(change).await?;
+        mishap::at("agent.reinstated").map_err(Error::broken)?;
         Ok(RevocationRow { entry_seq: done.recorded.seq, ..revocation })
     }
 
@@ -151,6 +153,7 @@ impl Runner {
                 live.end();
             }
         }
+        mishap::at("halt.processes_ended").map_err(Error::broken)?;
         Ok((halt, self.stop_all().await?))
     }
 
@@ -178,7 +181,9 @@ impl Runner {
     /// # Errors
     /// It is not allowed, the node is not halted, or it cannot be recorded.
     pub async fn resume(&self, caller: &Caller, why: &str) -> Result<Halt, Error> {
-        self.set_halt(caller, false, why).await
+        let halt = self.set_halt(caller, false, why).await?;
+        mishap::at("halt.lifted").map_err(Error::broken)?;
+        Ok(halt)
     }
 
     async fn set_halt(&self, caller: &Caller, is_halted: bool, why: &str) -> Result<Halt, Error> {

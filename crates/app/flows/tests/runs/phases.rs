@@ -119,7 +119,7 @@ async fn what_is_no_call_is_an_error() {
     assert_eq!((said["id"].as_u64(), said["error"]["code"].as_str()), (None, Some("PROTOCOL")), "{said}");
     assert_eq!(agent.refused("fs.write", json!({"path": "/reports/a.md"})).await, "INVALID_REQUEST");
     assert_eq!(agent.refused("fs.read", json!({"path": "/reports/none.md"})).await, "FILE_NOT_FOUND");
-    assert_eq!(agent.refused("no such tool", json!({})).await, "MALFORMED");
+    assert_eq!(agent.refused("no such tool", json!({})).await, "MALFORMED_ACTION");
     assert_eq!(spent(&node, &id), (4, 0));
     completes(&node, &id, agent).await;
 }

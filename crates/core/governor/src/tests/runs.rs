@@ -53,6 +53,24 @@ fn what_may_be_done_in_each_phase() {
     }
 }
 
+/// Without the second look, `http://` would be a way around what is forbidden.
+#[test]
+fn a_host_that_is_forbidden_is_so_however_it_is_asked() {
+    let mut run = executing();
+    let pattern = |text: &str| text.parse::<Pattern>().unwrap();
+    run.packet.constraints.scope = vec![pattern("http.get:http://*/**"), pattern("http.get:*/**")];
+    run.packet.constraints.forbidden = vec![pattern("http.get:evil.org/**")];
+    for (resource, code) in [
+        ("evil.org/a", Some("FORBIDDEN_ACTION")),
+        ("http://evil.org/a", Some("FORBIDDEN_ACTION")),
+        ("good.org/a", None),
+        ("http://good.org/a", None),
+    ] {
+        let said = run.may(&action("http.get"), resource);
+        assert_eq!(said.err().map(|refusal| refusal.code()), code, "{resource}");
+    }
+}
+
 #[test]
 fn a_refusal_says_what_it_costs() {
     let execute = executing();

@@ -70,19 +70,30 @@ pub(crate) fn mount(from: &Path, at: &str) -> Mount {
     Mount { from: from.to_owned(), at: at.to_owned(), executable: false }
 }
 
+/// A number that only this test's processes have on their command lines: what a script's `NAP` becomes, a time to sleep.
+pub(crate) fn mark() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(10);
+    thread_local!(static OWN: String = format!("1{}{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    OWN.with(String::clone)
+}
+
+pub(crate) fn marked(script: &str) -> String {
+    script.replace("NAP", &mark())
+}
+
 /// A script, in the language of its own.
 pub(crate) fn sh(script: &str) -> Spec {
-    spec(&["/bin/sh", "-c", script])
+    spec(&["/bin/sh", "-c", &marked(script)])
 }
 
 pub(crate) fn python(script: &str) -> Spec {
     let program = "/usr/bin/python3";
     assert!(Path::new(program).exists(), "python3 is missing: `apt-get install --yes python3-minimal`");
-    spec(&[program, "-c", script])
+    spec(&[program, "-c", &marked(script)])
 }
 
 pub(crate) fn perl(script: &str) -> Spec {
-    spec(&["/usr/bin/perl", "-e", script])
+    spec(&["/usr/bin/perl", "-e", &marked(script)])
 }
 
 fn permitted(name: &str, kind: ResourceKind, id: &str, spec: &Spec) -> (Warrant, Action) {

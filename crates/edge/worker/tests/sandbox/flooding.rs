@@ -3,7 +3,8 @@
 use steward_worker::{EndedBy, Grade, Limits, LimitsBy, Line, Spec, Worker as _};
 
 use crate::common::{
-    BOTH, ended, launcher, launcher_by, launcher_with_groups, perl, python, run, said, sh, start, tight, with_mark,
+    BOTH, ended, launcher, launcher_by, launcher_with_groups, mark, perl, python, run, said, sh, start, tight,
+    with_mark,
 };
 
 #[test]
@@ -15,7 +16,7 @@ fn a_fork_bomb_stays_small() {
             try:\n    \
                 while n < 400:\n        \
                     if os.fork() == 0:\n            \
-                        os.setsid(); time.sleep(987652)\n        \
+                        os.setsid(); time.sleep(NAP)\n        \
                     n += 1\n    \
                 print(n, 0)\n\
             except OSError as e:\n    print(n, e.errno)";
@@ -28,15 +29,15 @@ fn a_fork_bomb_stays_small() {
         assert_eq!(errno, "11");
         assert!(output.exit.refused_forks > 0, "{:?}", output.exit);
         // All of them had a session of their own, and ended with the one that made them.
-        assert_eq!(with_mark("987652"), [0; 0]);
+        assert_eq!(with_mark(&mark()), [0; 0]);
 
         // All at once: each of them forks as fast as it can, and would make five hundred.
         let limits = Limits { wall_ms: 1500, ..tight() };
-        let bomb = Spec { limits, ..perl("fork for 1 .. 9; sleep 987653") };
+        let bomb = Spec { limits, ..perl("fork for 1 .. 9; sleep NAP") };
         let output = run(&launcher, &bomb);
         assert_eq!(output.exit.ended_by, EndedBy::WallTime, "{:?}", output.exit);
         assert!(output.exit.refused_forks > 0);
-        assert_eq!(with_mark("987653"), [0; 0]);
+        assert_eq!(with_mark(&mark()), [0; 0]);
     }
 }
 
@@ -125,13 +126,13 @@ fn time_ends() {
     for grade in BOTH {
         let launcher = launcher(grade);
         let limits = Limits { wall_ms: 300, ..tight() };
-        let stubborn = "$SIG{TERM} = $SIG{INT} = $SIG{HUP} = 'IGNORE'; sleep 987654 while 1";
+        let stubborn = "$SIG{TERM} = $SIG{INT} = $SIG{HUP} = 'IGNORE'; sleep NAP while 1";
         let exit = run(&launcher, &Spec { limits, ..perl(stubborn) }).exit;
         assert_eq!((exit.ended_by, exit.signal), (EndedBy::WallTime, Some(9)), "{exit:?}");
         assert!(exit.wall_ms >= 300, "{exit:?}");
         let session = start(&launcher, &Spec { limits, ..perl(stubborn) }).expect("starts");
         assert_eq!(ended(session).ended_by, EndedBy::WallTime);
-        assert_eq!(with_mark("987654"), [0; 0]);
+        assert_eq!(with_mark(&mark()), [0; 0]);
     }
 }
 
@@ -155,12 +156,12 @@ fn without_control_groups_there_are_still_limits() {
         let exit = run(&launcher, &sh("true")).exit;
         assert_eq!((exit.cpu_ms, exit.peak_memory_bytes, exit.limits_by), (None, None, LimitsBy::Rlimits));
         // Killed all the same, with what has left its session.
-        let session = start(&launcher, &sh("setsid sh -c 'sleep 987655 & sleep 987655' & echo up; sleep 987655"))
-            .expect("starts");
+        let session =
+            start(&launcher, &sh("setsid sh -c 'sleep NAP & sleep NAP' & echo up; sleep NAP")).expect("starts");
         let mut from_agent = session.from_agent;
         assert_eq!(from_agent.blocking_recv(), Some(Line::Text("up".to_owned())));
         session.killer.kill();
         assert_eq!(session.exit.blocking_recv().expect("it ends").ended_by, EndedBy::Killed);
-        assert_eq!(with_mark("987655"), [0; 0]);
+        assert_eq!(with_mark(&mark()), [0; 0]);
     }
 }

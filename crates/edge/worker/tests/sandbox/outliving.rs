@@ -11,12 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use steward_worker::{EndedBy, Grade, Launcher, LauncherSettings, Worker as _};
 
 use crate::common::{
-    BOTH, ended, helper, instance, launcher, launcher_with_groups, line, run, said, sh, start, with_mark,
+    BOTH, ended, helper, instance, launcher, launcher_with_groups, line, mark, marked, run, said, sh, start, with_mark,
 };
 
-/// Leaves processes in every way that a shell knows, each with a mark, and says when it has.
-fn leave(mark: &str) -> String {
-    let nap = format!("sleep {mark}");
+/// Leaves processes in every way that a shell knows, each with the test's mark, and says when it has.
+fn leave() -> String {
+    let nap = "sleep NAP";
     format!(
         "trap '' TERM HUP INT; {nap} & setsid {nap} & (setsid sh -c '{nap} & {nap}' &) ; \
          setsid setsid sh -c 'trap \"\" TERM HUP; ({nap} &) ; {nap}' </dev/null >/dev/null 2>&1 & nohup {nap} >/dev/null 2>&1 & echo up; "
@@ -27,9 +27,9 @@ fn leave(mark: &str) -> String {
 fn what_forked_twice_ends_with_the_agent() {
     for grade in BOTH {
         let launcher = launcher(grade);
-        let exit = run(&launcher, &sh(&format!("{} exit 7", leave("987661")))).exit;
+        let exit = run(&launcher, &sh(&format!("{} exit 7", leave()))).exit;
         assert_eq!((exit.code, exit.ended_by), (Some(7), EndedBy::Itself), "{exit:?}");
-        assert_eq!(with_mark("987661"), [0; 0]);
+        assert_eq!(with_mark(&mark()), [0; 0]);
     }
 }
 
@@ -37,27 +37,28 @@ fn what_forked_twice_ends_with_the_agent() {
 fn what_forked_twice_is_killed_with_it() {
     for grade in BOTH {
         let launcher = launcher(grade);
-        let mut session = start(&launcher, &sh(&format!("{} sleep 987662", leave("987662")))).expect("starts");
+        let mut session = start(&launcher, &sh(&format!("{} sleep NAP", leave()))).expect("starts");
         assert_eq!(line(&mut session).as_deref(), Some("up"));
-        assert!(with_mark("987662").len() >= 3);
+        assert!(with_mark(&mark()).len() >= 3);
         session.killer.kill();
         session.killer.clone().kill();
         let exit = ended(session);
         assert_eq!((exit.ended_by, exit.signal), (EndedBy::Killed, Some(9)), "{exit:?}");
-        assert_eq!(with_mark("987662"), [0; 0]);
+        assert_eq!(with_mark(&mark()), [0; 0]);
         assert_eq!(launcher.alive(), 0);
     }
 }
 
 #[test]
 fn signals_go_no_further_than_the_sandbox() {
+    let _after = LeaveNothing;
     let node = std::process::id();
-    let bystander = Command::new("sleep").arg("987663").spawn().expect("starts");
+    let bystander = Command::new("sleep").arg(mark()).spawn().expect("starts");
     let (launcher, mut bystander) = (launcher(Grade::B), bystander);
     // Signal 0 asks whether another would be delivered. In grade B everybody else can be named, and not reached.
     let script = format!(
         "for pid in {node} {} $PPID 1; do kill -0 $pid 2>/dev/null && echo reached $pid; done; \
-         sleep 987663 & kill -0 $! && kill -9 $! && echo own",
+         sleep NAP & kill -0 $! && kill -9 $! && echo own",
         bystander.id()
     );
     assert_eq!(said(&launcher, &sh(&script)), "own\n");
@@ -69,10 +70,10 @@ fn signals_go_no_further_than_the_sandbox() {
 fn killing_everything_is_killing_oneself() {
     let launcher = launcher(Grade::A);
     // Only a pid namespace has a shell for one of its first processes: outside of one, nothing is killed.
-    let script = "[ $$ -lt 9 ] || exit 1; sleep 987668 & kill -9 -1; kill -9 1; wait; echo still; read end";
+    let script = "[ $$ -lt 9 ] || exit 1; sleep NAP & kill -9 -1; kill -9 1; wait; echo still; read end";
     let mut session = start(&launcher, &sh(script)).expect("starts");
     assert_eq!(line(&mut session).as_deref(), Some("still"));
-    assert_eq!(with_mark("987668").len(), 1, "of the shell's own command line");
+    assert_eq!(with_mark(&mark()).len(), 1, "of the shell's own command line");
     let other = start(&launcher, &sh("read end")).expect("the node still starts things");
     drop((session.to_agent, other.to_agent));
     assert_eq!(session.exit.blocking_recv().expect("it ends").ended_by, EndedBy::Itself);
@@ -83,14 +84,13 @@ fn killing_everything_is_killing_oneself() {
 fn a_launcher_takes_all_with_it() {
     for grade in BOTH {
         let launcher = launcher(grade);
-        let mut sessions: Vec<_> = (0..3)
-            .map(|_| start(&launcher, &sh(&format!("{} sleep 987664", leave("987664")))).expect("starts"))
-            .collect();
+        let mut sessions: Vec<_> =
+            (0..3).map(|_| start(&launcher, &sh(&format!("{} sleep NAP", leave()))).expect("starts")).collect();
         for session in &mut sessions {
             assert_eq!(line(session).as_deref(), Some("up"));
         }
         drop(launcher);
-        assert_eq!(with_mark("987664"), [0; 0]);
+        assert_eq!(with_mark(&mark()), [0; 0]);
         for session in sessions {
             assert_eq!(ended(session).ended_by, EndedBy::Killed);
         }
@@ -99,10 +99,12 @@ fn a_launcher_takes_all_with_it() {
 
 #[test]
 fn a_killed_node_takes_all_with_it() {
+    let _after = LeaveNothing;
     drop(launcher_with_groups(Grade::A));
-    for (grade, mark) in [("A", "987665"), ("B", "987666")] {
+    for grade in ["A", "B"] {
+        let mark = &mark();
         let instance = instance();
-        let mut node = node(&instance, grade, &format!("{} sleep {mark}", leave(mark)));
+        let mut node = node(&instance, grade, &format!("{} sleep NAP", leave()));
         assert!(with_mark(mark).len() >= 3);
         node.kill().expect("killed");
         node.wait().expect("waited for");
@@ -121,10 +123,11 @@ fn a_killed_node_takes_all_with_it() {
 
 #[test]
 fn what_outlives_even_that_is_swept() {
+    let _after = LeaveNothing;
     drop(launcher_with_groups(Grade::B));
     let instance = instance();
-    let mark = "987667";
-    let mut node = node(&instance, "B", &format!("{} sleep {mark}", leave(mark)));
+    let mark = &mark();
+    let mut node = node(&instance, "B", &format!("{} sleep NAP", leave()));
     // The one thing that grade B does not hold by itself: the keeper is killed before the node, and by somebody else.
     let node_id = Pid::from_raw(i32::try_from(node.id()).expect("small")).expect("not zero");
     kill_process(node_id, Signal::STOP).expect("stopped");
@@ -141,7 +144,8 @@ fn what_outlives_even_that_is_swept() {
     assert_eq!(with_mark(mark), [0; 0]);
     // Mine was left alone.
     drop(mine.to_agent);
-    assert_eq!(mine.exit.blocking_recv().expect("it ends").ended_by, EndedBy::Itself);
+    let exit = mine.exit.blocking_recv().expect("it ends");
+    assert_eq!((exit.signal, exit.ended_by), (None, EndedBy::Itself));
     drop(launcher);
     assert_eq!(groups_of(&instance), [""; 0]);
 }
@@ -157,11 +161,25 @@ fn two_nodes_of_one_machine_leave_each_other_alone() {
     assert_eq!(ended(session).code, Some(0));
 }
 
+/// Kills what a broken guard has left, when the test that found it ends.
+struct LeaveNothing;
+
+impl Drop for LeaveNothing {
+    fn drop(&mut self) {
+        for pid in with_mark(&mark()).into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
 /// A node in a process of its own, whose agent has said something.
 fn node(instance: &str, grade: &str, script: &str) -> Child {
     let program = helper().with_file_name("sandbox_node");
-    let mut node =
-        Command::new(program).args([instance, grade, script]).stdout(Stdio::piped()).spawn().expect("the node starts");
+    let mut node = Command::new(program)
+        .args([instance, grade, &marked(script)])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the node starts");
     let mut said = String::new();
     BufReader::new(node.stdout.as_mut().expect("piped")).read_line(&mut said).expect("it talks");
     assert_eq!(said, "up\n");

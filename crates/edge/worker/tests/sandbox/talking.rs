@@ -6,7 +6,9 @@ use steward_permit::{Action, ActionName, Resource, ResourceKind};
 use steward_worker::{EndedBy, Grade, Line, MAX_LINE_BYTES, Spec, Worker as _};
 use tempfile::TempDir;
 
-use crate::common::{BOTH, ended, launcher, line, mount, perl, python, run, said, sh, spec, start, warrant, with_mark};
+use crate::common::{
+    BOTH, ended, launcher, line, mark, mount, perl, python, run, said, sh, spec, start, warrant, with_mark,
+};
 
 const ECHO: &str = "import sys\nfor line in sys.stdin:\n    sys.stdout.write(line)\n    sys.stdout.flush()";
 
@@ -223,12 +225,12 @@ fn an_agent_that_nobody_hears_ends() {
     for grade in BOTH {
         let launcher = launcher(grade);
         // Once while it is silent, once while it talks.
-        for script in ["sleep 987651", "while :; do echo talking; done; sleep 987651"] {
+        for script in ["sleep NAP", "while :; do echo talking; done; sleep NAP"] {
             let session = start(&launcher, &sh(script)).expect("starts");
             drop(session.from_agent);
             let exit = session.exit.blocking_recv().expect("it ends");
             assert_eq!(exit.ended_by, EndedBy::Killed, "{exit:?}");
-            assert!(with_mark("987651").is_empty());
+            assert!(with_mark(&mark()).is_empty());
         }
     }
 }
@@ -239,7 +241,7 @@ fn nobody_waits_for_ever() {
         let launcher = launcher(grade);
         // An agent that talks to a node that does not listen, and one that does not listen to a node that talks.
         let mut talks = start(&launcher, &sh("while :; do echo talking; done")).expect("starts");
-        let deaf = start(&launcher, &sh("echo up; sleep 987671")).expect("starts");
+        let deaf = start(&launcher, &sh("echo up; sleep NAP")).expect("starts");
         assert_eq!(line(&mut talks).as_deref(), Some("talking"));
         let mut sent = 0;
         while deaf.to_agent.try_send("x".repeat(MAX_LINE_BYTES)).is_ok() || sent == 0 {

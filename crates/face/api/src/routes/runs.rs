@@ -8,8 +8,8 @@ use steward_app_node::{Context, Error};
 use steward_app_runs::{RunFilter, RunRow};
 use steward_naming::{IdError, Label, RunId};
 use steward_wire::{
-    ArtifactRecord, EvidenceDocument, EvidenceEntry, EvidenceFile, HandoffRecord, Problem, Reason, RunDetail, RunEvent,
-    RunList, RunRecord, StartRun,
+    ArtifactRecord, EVIDENCE_FORMAT, EvidenceDocument, EvidenceEntry, EvidenceFile, HandoffRecord, Problem, Reason,
+    RunDetail, RunEvent, RunList, RunRecord, StartRun,
 };
 use utoipa::IntoParams;
 
@@ -17,9 +17,6 @@ use crate::{
     answer::Refused,
     door::{Asked, Body, Part, Visit},
 };
-
-/// What the evidence of a run is called; a reader looks at this first.
-const EVIDENCE_FORMAT: &str = "steward.evidence/v1";
 
 /// Runs in one answer if nobody says how many.
 const DEFAULT_LIMIT: u32 = 50;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use steward_ledger::{ActorKind, Body, BodyActor, BodyDecision, BodyOutcome, BodyResource, Verdict, kind};
 use steward_permit::ResourceKind;
 use steward_seal::{Digest, json::canonical};
-use steward_wire::{EvidenceDocument, EvidenceEntry, EvidenceFile, RunRecord};
+use steward_wire::{EVIDENCE_FORMAT, EvidenceDocument, EvidenceEntry, EvidenceFile, RunRecord};
 
 use super::Ledger;
 
@@ -153,7 +153,7 @@ impl Story {
             bytes: STANDARD.encode(bytes),
         });
         let file = EvidenceFile {
-            format: crate::evidence::FORMAT.into(),
+            format: EVIDENCE_FORMAT.into(),
             run: self.run.clone(),
             vkey: ledger.key().to_string(),
             identity: Value::Object(Map::new()),
