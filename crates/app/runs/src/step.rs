@@ -91,8 +91,15 @@ pub async fn begin(
     let (id, trace) = (RunId::new(now, context.dice.as_ref()), TraceId::new(now, context.dice.as_ref()));
     let above = parent.as_ref().map(|parent| &parent.state);
     let left = handoff.as_ref().map(|(id, _)| id.clone());
-    let state =
-        Run::begin(Begin { id: id.clone(), packet, tier, handoff: left, parent: above, now }).map_err(refused)?;
+    let agent = packet.agent.clone();
+    let begun = Run::begin(Begin { id: id.clone(), packet, tier, handoff: left, parent: above, now });
+    let state = match begun.map_err(refused) {
+        Ok(state) => state,
+        Err(error) => {
+            refuse_to_begin(context, caller, granted, &agent, &error).await?;
+            return Err(error);
+        }
+    };
     let bytes = state.packet.canonical();
     let row = RunRow {
         namespace: context.namespace.clone(),

@@ -17,6 +17,7 @@ mod measure;
 mod peers;
 mod record;
 mod report;
+mod runs;
 mod toolkit;
 mod verify;
 
@@ -61,6 +62,15 @@ enum Measure {
         #[arg(long, env = "STEWARD_BENCH_PYTHON")]
         python: Option<PathBuf>,
     },
+    /// Runs through the eight phases beside LangGraph's, and how soon a revocation reaches silence.
+    Runs {
+        /// The node's executable; the one beside this one if not said.
+        #[arg(long)]
+        steward: Option<PathBuf>,
+        /// A Python in which the packages langgraph and langgraph-checkpoint-sqlite are installed.
+        #[arg(long, env = "STEWARD_BENCH_PYTHON")]
+        python: Option<PathBuf>,
+    },
     /// Serves the bare route that `record` compares with, until it is killed.
     #[command(hide = true)]
     Route,
@@ -72,6 +82,7 @@ fn main() -> Result<()> {
         Measure::Append => append::run()?,
         Measure::Verify { entries } => verify::run(entries)?,
         Measure::Record { seconds, steward, python } => record::run(seconds, steward, python)?,
+        Measure::Runs { steward, python } => runs::run(steward, python)?,
         Measure::Route => return peers::serve_route(),
     };
     print!("{section}");

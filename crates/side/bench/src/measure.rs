@@ -58,10 +58,20 @@ fn thread_cpu() -> Result<Duration> {
 
 /// Processor time of a process with all its threads, living and gone.
 pub(crate) fn process_cpu(process: u32) -> Result<Duration> {
+    account(process, 11)
+}
+
+/// Processor time of the children of a process that have ended and were waited for, with theirs.
+pub(crate) fn children_cpu(process: u32) -> Result<Duration> {
+    account(process, 13)
+}
+
+/// Two fields of a process's account: time in the program, and time in the system for it.
+fn account(process: u32, first: usize) -> Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).context("the account of a process")?;
     // The name may hold spaces and brackets; what follows its last bracket does not.
     let fields = text.rsplit_once(") ").context("a name in brackets")?.1;
-    let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|f| f.parse::<u64>().unwrap_or(0)).sum();
+    let ticks: u64 = fields.split_whitespace().skip(first).take(2).map(|f| f.parse::<u64>().unwrap_or(0)).sum();
     Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 

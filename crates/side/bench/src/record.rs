@@ -60,7 +60,14 @@ const GOAL_P99: f64 = 3.0;
 const GOAL_COVERED_MS: f64 = 250.0;
 
 /// A process that ends with its owner.
-struct Server(Child);
+pub(crate) struct Server(Child);
+
+impl Server {
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -178,7 +185,7 @@ async fn load(
 }
 
 /// Starts a node in a new home, and waits until it answers.
-async fn start_node(program: &Path, home: &Home) -> Result<(Server, SocketAddr)> {
+pub(crate) async fn start_node(program: &Path, home: &Home) -> Result<(Server, SocketAddr)> {
     let child = Command::new(program)
         .arg("--home")
         .arg(home.path())
@@ -210,8 +217,7 @@ async fn enrol(home: &Home, address: SocketAddr) -> Result<String> {
         name: "worker".to_owned(),
         version: "1.0.0".to_owned(),
         tier: "T1".to_owned(),
-        description: String::new(),
-        capabilities: Vec::new(),
+        ..AddAgent::default()
     };
     api.add_agent(&agent).await?;
     let key = CreateKey {

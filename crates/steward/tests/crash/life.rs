@@ -65,7 +65,7 @@ const THINGS: u64 = 20;
 const GONE_WITHIN_S: u64 = 30;
 
 /// SIGKILL.
-const KILL: i32 = 9;
+pub(crate) const KILL: i32 = 9;
 
 /// What became of it all.
 #[derive(Debug, Default)]
@@ -249,6 +249,11 @@ mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
     use super::POINTS;
+    use crate::runs;
+
+    /// Points whose names are made from phases (flows, follow.rs).
+    const OF_PHASES: [&str; 7] =
+        ["run.preflight", "run.plan", "run.execute", "run.verify", "run.package", "run.report", "run.ended"];
 
     fn points_of(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).expect("a folder of sources") {
@@ -270,6 +275,7 @@ mod tests {
         for floor in ["core", "edge", "app", "face"] {
             points_of(&crates.join(floor), &mut found);
         }
-        assert_eq!(found, POINTS.iter().map(|point| (*point).to_owned()).collect());
+        found.extend(OF_PHASES.map(str::to_owned));
+        assert_eq!(found, POINTS.iter().chain(runs::POINTS).map(|point| (*point).to_owned()).collect());
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Killer {
 }
 
 impl Killer {
-    fn counts(&self) {
+    pub(crate) fn counts(&self) {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.node.signal(self.signal);
         }

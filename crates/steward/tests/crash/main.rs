@@ -14,6 +14,7 @@ mod faults;
 mod first;
 mod life;
 mod load;
+mod runs;
 mod stopping;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -64,6 +65,19 @@ async fn a_node_that_dies_anywhere_loses_nothing_and_repeats_nothing() {
     eprintln!("crash: {acknowledged} answers were acknowledged and found again; died at {died:#?}");
     if rounds >= 2 * life::ENDS.len() as u64 {
         for point in life::POINTS {
+            assert!(died.contains_key(*point), "STEWARD_SEED={seed}: no node died at {point}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_node_dies_anywhere_ends_once_and_leaves_nothing() {
+    let rounds = number("STEWARD_ROUNDS").unwrap_or(runs::ENDS.len() as u64);
+    let seed = number("STEWARD_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    eprintln!("crash: STEWARD_SEED={seed} STEWARD_ROUNDS={rounds}");
+    let died = runs::go(rounds, seed).await;
+    if rounds >= runs::ENDS.len() as u64 {
+        for point in runs::POINTS {
             assert!(died.contains_key(*point), "STEWARD_SEED={seed}: no node died at {point}");
         }
     }

@@ -200,7 +200,6 @@ async fn race(last: impl AsyncFn(&TestNode, &Known, &RunId, &mut Played) -> Opti
     }
     agent.exit(0);
     let run = node.ended(&id).await;
-    eprintln!("{:?}", kinds(&node, &id));
     assert_ne!(run.state.ended.as_ref().map(|ended| ended.code.as_str()), Some("COMPLETED"), "its agent went on");
     for path in ["/reports/a.md", "/reports/b.md"] {
         assert_eq!(node.file("scribe", path), None, "{path}: {:?}", verdict(&run));
@@ -224,11 +223,6 @@ async fn what_was_decided_in_execute_is_not_published_after_a_revocation() {
         None
     })
     .await;
-}
-
-#[tokio::test]
-async fn what_was_decided_in_execute_is_not_published_after_finish() {
-    race(async |_, _, _, agent| Some(agent.ask("finish", json!({})).await)).await;
 }
 
 #[tokio::test]

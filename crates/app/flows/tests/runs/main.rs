@@ -1,10 +1,15 @@
 //! Stories of governed runs, on a real embedded node whose agents' processes are played by the test.
 
+mod budget;
+mod children;
 mod common;
 mod endings;
 mod fences;
 mod handoff;
+mod people;
 mod phases;
 mod refused;
+mod restart;
 mod revoked;
+mod state;
 mod whole;

@@ -161,7 +161,8 @@ async fn a_packet_sets_its_own_limits() {
 async fn a_plan_outside_the_packet_is_refused_and_another_may_come() {
     let (node, olivia) = node().await;
     let (id, mut agent) = planning(&node, &olivia, &packet("scribe")).await;
-    let outside = json!({"summary": "Write elsewhere.", "steps": [{"step": "write", "action": "fs.write:/plans/a.md"}]});
+    let outside =
+        json!({"summary": "Write elsewhere.", "steps": [{"step": "write", "action": "fs.write:/plans/a.md"}]});
     assert_eq!(agent.refused("submit_plan", outside).await, "PLAN_OUTSIDE_PACKET");
     assert_eq!((node.run(&id).state.phase.as_str(), spent(&node, &id)), ("PLAN", (1, 0)));
     let empty = agent.refused("submit_plan", json!({})).await;
@@ -190,7 +191,11 @@ async fn who_asks_too_often_waits_and_pays_nothing() {
     }
     // Two calls were before: a plan and a write.
     assert_eq!(waits, 220 - 198, "the clock stands, so that nothing flows in");
-    assert_eq!((spent(&node, &id), node.run(&id).is_live()), ((0, 0), true), "the node's limits cost the agent nothing");
+    assert_eq!(
+        (spent(&node, &id), node.run(&id).is_live()),
+        ((0, 0), true),
+        "the node's limits cost the agent nothing"
+    );
     node.clock().advance_ms(1_000);
     assert_eq!(agent.call("finish", json!({})).await["ok"], true);
     agent.exit(0);

@@ -56,7 +56,8 @@ impl Marks {
         let found = fs::read_dir("/proc").expect("there are processes").flatten().filter_map(|entry| {
             let folder = entry.path();
             let pid = entry.file_name().to_string_lossy().into_owned();
-            let read = |file: &str| String::from_utf8_lossy(&fs::read(folder.join(file)).unwrap_or_default()).into_owned();
+            let read =
+                |file: &str| String::from_utf8_lossy(&fs::read(folder.join(file)).unwrap_or_default()).into_owned();
             if !pid.bytes().all(|b| b.is_ascii_digit()) {
                 return None;
             }
