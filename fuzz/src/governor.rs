@@ -5,7 +5,7 @@ use steward_naming::Namespace;
 use steward_permit::ActionName;
 use steward_seal::json::{self, Limits};
 
-use crate::{is_printable_on_lines, one_spelling};
+use crate::is_printable_on_lines;
 
 fn home() -> Namespace {
     "acme.internal".parse().expect("a namespace")
@@ -50,19 +50,23 @@ pub(crate) fn packet_template(bytes: &[u8]) -> bool {
     }
 }
 
-/// A pattern covers itself, and asking it anything ends.
+/// A pattern covers itself, is written in one spelling, and asking it anything ends.
 pub(crate) fn pattern(bytes: &[u8]) -> bool {
-    one_spelling(
-        bytes,
-        |text| {
-            let pattern: Pattern = text.parse()?;
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    match text.parse::<Pattern>() {
+        Err(refused) => {
+            is_printable_on_lines(&refused);
+            false
+        }
+        Ok(pattern) => {
             assert!(pattern.covers(&pattern), "{pattern} covers itself");
+            let again: Pattern = pattern.to_string().parse().expect("its own spelling is a pattern");
+            assert_eq!(again.to_string(), pattern.to_string());
             let write = ActionName::parse("fs.write").expect("an action");
             let _ = pattern.matches(&write, text);
-            Ok::<_, steward_governor::PatternError>(pattern)
-        },
-        ToString::to_string,
-    )
+            true
+        }
+    }
 }
 
 /// A plan is read back from its canonical form as itself.

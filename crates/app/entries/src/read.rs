@@ -9,6 +9,7 @@ use steward_ledger::{
     tlog_proof::TlogProof,
 };
 use steward_permit::ResourceKind;
+use steward_seal::note::NoteKey;
 use steward_store::{EntryRow, Reader, StoreError};
 
 use crate::rows::{self, Filter};
@@ -27,12 +28,11 @@ pub struct Proof {
 /// # Errors
 /// The store cannot be read, or what it says is not signed by this node.
 pub fn head(context: &Context) -> Result<(TreeHead, String), Error> {
-    context.store.read(|reader| signed_head(context, reader))
+    context.store.read(|reader| signed_head(context.store.head_key(), reader))
 }
 
-fn signed_head(context: &Context, reader: &Reader<'_>) -> Result<(TreeHead, String), Error> {
+fn signed_head(key: &NoteKey, reader: &Reader<'_>) -> Result<(TreeHead, String), Error> {
     let note = reader.head_note()?.ok_or_else(|| Error::not_found("tree head yet"))?;
-    let key = context.store.head_key();
     let head = head::open(note.as_bytes(), key, key.name()).map_err(Error::broken)?;
     Ok((head.into_inner(), note))
 }
@@ -126,23 +126,27 @@ pub async fn proof(context: &Context, caller: &Caller, seq: u64) -> Result<Proof
 /// # Errors
 /// There is no such entry.
 pub fn proof_of(context: &Context, seq: u64) -> Result<Proof, Error> {
-    proofs_of(context, &[seq])?.pop().ok_or_else(|| Error::broken("one was asked for"))
+    let proved = context.store.read(|reader| prove(context.store.head_key(), reader, &[seq]))?.pop();
+    proved.ok_or_else(|| Error::broken("one was asked for"))
 }
 
 /// The proofs of several entries, all under one tree head, for a verb that has asked already.
 ///
 /// # Errors
 /// There is no such entry.
-pub fn proofs_of(context: &Context, entries: &[u64]) -> Result<Vec<Proof>, Error> {
-    context.store.read(|reader| {
-        let (head, note) = signed_head(context, reader)?;
-        let proved = entries.iter().map(|seq| {
-            let entry = reader.entry(*seq)?.filter(|entry| entry.seq < head.size);
-            let entry = entry.ok_or_else(|| Error::not_found(format!("entry {seq}")))?;
-            let path = proof::prove_inclusion(head.size, *seq, |id| reader.tile(id)).map_err(unproved)?;
-            let text = TlogProof { extra: Vec::new(), index: *seq, path, head: note.clone() }.encode();
-            Ok(Proof { entry, text })
-        });
-        proved.collect()
-    })
+pub async fn proofs_of(context: &Context, entries: Vec<u64>) -> Result<Vec<Proof>, Error> {
+    let key = context.store.head_key().clone();
+    context.store.scan(move |reader| prove(&key, reader, &entries)).await
+}
+
+fn prove(key: &NoteKey, reader: &Reader<'_>, entries: &[u64]) -> Result<Vec<Proof>, Error> {
+    let (head, note) = signed_head(key, reader)?;
+    let proved = entries.iter().map(|seq| {
+        let entry = reader.entry(*seq)?.filter(|entry| entry.seq < head.size);
+        let entry = entry.ok_or_else(|| Error::not_found(format!("entry {seq}")))?;
+        let path = proof::prove_inclusion(head.size, *seq, |id| reader.tile(id)).map_err(unproved)?;
+        let text = TlogProof { extra: Vec::new(), index: *seq, path, head: note.clone() }.encode();
+        Ok(Proof { entry, text })
+    });
+    proved.collect()
 }

@@ -43,7 +43,7 @@ WHERE e.decision = 'deny';
 }];
 
 /// The views that can be exported by name.
-pub const VIEWS: &[&str] = &["agent_actions", "violations"];
+pub const VIEWS: &[&str] = &["agent_actions", "agent_metrics", "violations"];
 
 /// The most entries that one search answers.
 pub const MAX_LIMIT: u32 = 1000;

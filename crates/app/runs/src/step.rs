@@ -22,14 +22,19 @@ use crate::{
 const ATTEMPTS: u32 = 5;
 
 /// Codes of endings that are no doing of the agent: they count neither for nor against it.
-const NOT_THE_AGENTS: [&str; 7] = [
+const NOT_THE_AGENTS: [&str; 12] = [
     code::INTERRUPTED,
+    code::LOCK_LOST,
+    code::STORE_FULL,
+    code::STORE_CLOSED,
+    code::INTERNAL,
+    "SANDBOX_FAILED",
+    "WORKER_FULL",
     code::NEEDS_REVIEW,
     code::CANNOT_ACQUIRE_LOCK,
     code::AGENT_PREVIOUSLY_REVOKED,
     code::TOO_MANY_RUNS,
     code::PREFLIGHT_FAILED,
-    "HALTED",
 ];
 
 /// What a run begins with.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo xtask soak crash --rounds 300 --seed 7    kills nodes 300 times; says where they died, and what does not fit
+//! cargo xtask soak runs --rounds 500 --seed 7     the same with agents at work
 //! ```
 //!
 //! Deliberately absent: a harness of its own. What is run is the test of the crate `steward`, told by its environment how often and
@@ -20,6 +21,8 @@ use clap::ValueEnum;
 pub(crate) enum Name {
     /// Nodes die anywhere.
     Crash,
+    /// Nodes die anywhere while agents are at work.
+    Runs,
 }
 
 impl Name {
@@ -27,6 +30,7 @@ impl Name {
     const fn test(self) -> (&'static str, &'static str) {
         match self {
             Self::Crash => ("crash", "a_node_that_dies_anywhere_loses_nothing_and_repeats_nothing"),
+            Self::Runs => ("crash", "a_run_whose_node_dies_anywhere_ends_once_and_leaves_nothing"),
         }
     }
 }

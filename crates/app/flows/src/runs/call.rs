@@ -7,6 +7,8 @@
 //!
 //! Deliberately absent: the process that calls (drive.rs), and what a step does (governor).
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 use steward_app_actions::{Asked, Status, rows::effects_of_run};
 use steward_app_agents::rows as agents;
@@ -27,8 +29,14 @@ use super::{
 /// How often an agent may call: what a program in a loop reaches, and a node bears from every run at once.
 pub(crate) const CALLS: Rate = Rate { per_s: 100, burst: 200 };
 
+/// The longest summary that is kept of an agent that finished, in characters.
+const MAX_SUMMARY: usize = 1000;
+
 /// How long an agent counts as alive after a call, in milliseconds: a model may think for minutes.
 pub(crate) const HEARTBEAT_MS: u64 = 10 * 60 * 1000;
+
+/// The most actions of a run: three entries each, so that its evidence can be read whole.
+pub(crate) const MAX_ACTIONS: u64 = 3_000;
 
 /// How often a call is tried again because something changed under it.
 const ATTEMPTS: u32 = 3;
@@ -49,7 +57,10 @@ pub(crate) async fn answer(runner: &Runner, id: &RunId, live: &Live, call: &Call
             }
             _ => {
                 let _shared = live.order.read().await;
-                act(runner, id, live, call).await
+                match too_many(live) {
+                    Some(error) => Err(error),
+                    None => act(runner, id, live, call).await,
+                }
             }
         },
     };
@@ -76,6 +87,14 @@ fn slow_down(runner: &Runner, id: &RunId) -> Result<(), Error> {
     runner.soft.beat(id.as_str(), now, HEARTBEAT_MS);
     runner.soft.take(id.as_str(), CALLS, now).map_err(|wait| {
         let message = format!("too many calls; at most {} a second; wait {} ms", CALLS.per_s, wait.ms);
+        Error::new(Kind::Unavailable, code::RATE_LIMITED, message)
+    })
+}
+
+/// Not charged, and not recorded: it is what keeps the record small.
+fn too_many(live: &Live) -> Option<Error> {
+    (live.asked.fetch_add(1, Ordering::Relaxed) >= MAX_ACTIONS).then(|| {
+        let message = format!("a run does at most {MAX_ACTIONS} actions; finish, and go on in another run");
         Error::new(Kind::Unavailable, code::RATE_LIMITED, message)
     })
 }
@@ -349,6 +368,11 @@ async fn report(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error
     }
 }
 
+/// A text of an agent's as it may stand in the record: on one line, and not too long.
+fn visible(text: &str, max: usize) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max).collect()
+}
+
 /// The agent says that it is done: EXECUTE ends, and with it what the agent may do.
 async fn finish(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error> {
     if let Err(error) = protocol::only(&call.arguments, &["summary"], "finish") {
@@ -359,7 +383,12 @@ async fn finish(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error
         Err(error) => return Err(lost(runner, id, error).await),
     };
     let written = artifacts(&runner.context.store.read(|reader| effects_of_run(reader, id))?);
-    match runner.step(id, Command::Finish { artifacts: written }).await {
+    let summary = call.arguments.get("summary").and_then(Value::as_str).map(|text| visible(text, MAX_SUMMARY));
+    let more = || Joined {
+        detail: summary.iter().map(|summary| ("summary", summary.as_str().into())).collect(),
+        ..Joined::default()
+    };
+    match runner.step_with(id, Command::Finish { artifacts: written }, None, more).await {
         Ok(stepped) => match &stepped.run.state.ended {
             None => Ok(json!({"finished": true})),
             Some(ended) => Err(Error::new(Kind::Refused, code::RUN_OVER, ended.message.clone())),

@@ -182,7 +182,7 @@ pub(crate) fn product(product: &Product) -> Value {
         }
         Product::Fetched(fetched) => {
             let mut said = json!({
-                "status": fetched.status, "location": fetched.location, "content_type": fetched.content_type,
+                "http_status": fetched.status, "location": fetched.location, "content_type": fetched.content_type,
             });
             merge(&mut said, given("body", &fetched.body));
             if fetched.truncated {

@@ -5,7 +5,7 @@
 //!
 //! Deliberately absent: starting an agent again. A retry is a new run, which a person or a pipeline begins.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use steward_app_node::{Error, code};
 use steward_app_runs::{live_runs, locks_that_lapsed};
@@ -117,22 +117,42 @@ impl Runner {
         }
     }
 
-    /// Ends every process, because the node stops. The runs end with the next start, or are concluded.
+    /// Ends every process, because the node stops. Runs that need none any more have a moment to conclude, and else go on with the
+    /// next start.
     pub async fn close(&self) {
         for id in self.drives() {
+            let Ok(run) = steward_app_runs::find(&self.context, &id) else { continue };
+            if run.state.phase > Phase::Execute {
+                continue;
+            }
             let reason = "the node was stopped".to_owned();
-            if let Err(error) =
-                self.step(&id, Command::Fail { code: code::INTERRUPTED.to_owned(), message: reason }).await
-                && error.code != code::RUN_OVER
-            {
+            if let Err(error) = self.end(&id, code::INTERRUPTED, reason).await {
                 tracing::warn!(run.id = id.as_str(), %error, "a run could not be ended; the next start does it");
             }
             if let Some(live) = self.live(&id) {
                 live.end();
             }
         }
+        let looks = CONCLUDE_WITHIN_MS / LOOK_EVERY_MS;
+        for _ in 0..looks {
+            if self.driven() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
+        }
+        for id in self.drives() {
+            if let Some(live) = self.live(&id) {
+                live.end();
+            }
+        }
     }
 }
+
+/// How long runs that are being verified, packaged or reported have to end when the node stops.
+const CONCLUDE_WITHIN_MS: u64 = 5_000;
+
+/// How often it is looked whether they have.
+const LOOK_EVERY_MS: u64 = 10;
 
 /// How old a run must be before one that nobody drives is taken for left behind: starting takes a moment.
 const ORPHANED_AFTER_MS: u64 = 60_000;

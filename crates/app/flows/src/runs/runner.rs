@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64},
 };
 
 use steward_app_actions::{Running, Tools};
@@ -66,6 +66,8 @@ pub(crate) struct Live {
     killer: Mutex<Option<Killer>>,
     /// Ends the tools that run for it.
     pub(crate) running: Running,
+    /// How many actions its agent has asked for.
+    pub(crate) asked: AtomicU64,
     /// Whether the run has ended.
     over: watch::Sender<bool>,
 }
@@ -121,6 +123,14 @@ impl Runner {
             Some(worker) => format!("grade {}, limits by {}", worker.grade().as_str(), worker.limits_by().as_str()),
             None => self.no_worker.clone(),
         }
+    }
+
+    /// Whether agents can be started here: how they are kept in, or why not.
+    ///
+    /// # Errors
+    /// They cannot, and why.
+    pub fn can_start(&self) -> Result<String, String> {
+        if self.worker.is_some() { Ok(self.sandbox()) } else { Err(self.no_worker.clone()) }
     }
 
     /// Whether this process drives a run.

@@ -98,9 +98,10 @@ async fn may(context: &Context, caller: &Caller, verb: &'static str, run: &RunRo
 pub async fn run(context: &Context, caller: &Caller, id: &RunId, after: Option<u64>) -> Result<RunView, Error> {
     let run = steward_app_runs::find(context, id)?;
     may(context, caller, "run.read", &run).await?;
-    context.store.read(|reader| {
+    let (namespace, id) = (context.namespace.clone(), id.clone());
+    let scanned = context.store.scan(move |reader| {
         // Once more, so that it is of the same moment as the rest.
-        let run = steward_app_runs::run(reader, &context.namespace, id)?.unwrap_or(run);
+        let run = steward_app_runs::run(reader, &namespace, &id)?.unwrap_or(run);
         let document = |digest: Option<Digest>| -> Result<Option<Value>, Error> {
             let Some(digest) = digest else { return Ok(None) };
             let Some(bytes) = reader.blob(&digest)? else { return Ok(None) };
@@ -115,11 +116,12 @@ pub async fn run(context: &Context, caller: &Caller, id: &RunId, after: Option<u
             plan: document(run.state.plan.as_ref().map(steward_governor::Plan::digest))?,
             handoff: document(handoff)?,
             report: document(run.report)?,
-            artifacts: artifacts(&effects_of_run(reader, id)?),
+            artifacts: artifacts(&effects_of_run(reader, &id)?),
             events,
             run,
         })
-    })
+    });
+    scanned.await
 }
 
 fn event(entry: &EntryRow) -> Result<Event, Error> {
@@ -201,9 +203,10 @@ pub async fn evidence(context: &Context, caller: &Caller, id: &RunId) -> Result<
     let change = context.change(caller, granted, kind::LEDGER_READ, id.as_str()).detail("evidence", id.as_str());
     context.commit(change).await?;
     let run = steward_app_runs::find(context, id)?;
-    let entries = context.store.read(|reader| events(reader, &run.trace, None))?;
-    let places: Vec<u64> = entries.iter().map(|entry| entry.seq).collect();
-    let proved = steward_app_entries::proofs_of(context, &places)?;
+    let trace = run.trace.clone();
+    let found = context.store.scan(move |reader| events(reader, &trace, None)).await?;
+    let places = found.iter().map(|entry| entry.seq).collect();
+    let proved = steward_app_entries::proofs_of(context, places).await?;
     let entries = proved.into_iter().map(|proof| EvidenceEntry { entry: proof.entry, proof: proof.text }).collect();
     let documents = context.store.read(|reader| {
         let mut documents = Vec::new();

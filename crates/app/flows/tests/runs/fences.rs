@@ -2,17 +2,19 @@
 
 use std::{
     pin::pin,
-    task::{Context as TaskContext, Poll, Waker},
+    task::{Context as TaskContext, Waker},
 };
 
 use serde_json::{Value, json};
 use steward_app_actions::{EffectRow, Status, rows::effects_of_run};
+use steward_governor::Phase;
 use steward_ledger::kind;
 use steward_naming::RunId;
+use steward_store::EntryRow;
 use steward_testkit::{Known, Played, TestNode};
 
 use crate::common::{
-    entries, executing, file, kinds, lock, node, over, packet, packet_with, planning, report, until, verdict,
+    entries, events, executing, file, kinds, lock, node, over, packet, packet_with, planning, report, until, verdict,
 };
 
 /// Longer than the lease of a T1 agent's lock.
@@ -170,48 +172,49 @@ async fn a_halt_between_the_two_commits_of_a_write() {
     .await;
 }
 
-/// Two writes race whatever ends EXECUTE: all of them were decided in EXECUTE, before any was written.
-async fn race(last: impl AsyncFn(&TestNode, &Known, &RunId, &mut Played) -> Option<u64>) {
-    let (node, olivia) = node().await;
-    let (id, mut agent) = executing(&node, &olivia, &packet("scribe")).await;
-    agent.call("fs.write", report()).await;
-    let before = entries(&node, kind::ACTION_PUBLISHING).len();
-    let held = node.hold_writer();
-    let mut asked =
-        vec![agent.ask("fs.write", file("/reports/a.md")).await, agent.ask("fs.write", file("/reports/b.md")).await];
-    // Both wait for the writer then.
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    {
-        let mut last = pin!(last(&node, &olivia, &id, &mut agent));
-        let polled = last.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
-        for _ in 0..100 {
+/// Two writes race whatever ends EXECUTE, from several distances. Whoever wins: what was decided in EXECUTE is not published
+/// after it, and what is on record as published is what is there.
+async fn race(last: impl AsyncFn(&TestNode, &Known, &RunId, &mut Played)) {
+    for ahead in [0, 100, 10_000] {
+        let (node, olivia) = node().await;
+        let (id, mut agent) = executing(&node, &olivia, &packet("scribe")).await;
+        agent.call("fs.write", report()).await;
+        let held = node.hold_writer();
+        agent.ask("fs.write", file("/reports/a.md")).await;
+        agent.ask("fs.write", file("/reports/b.md")).await;
+        for _ in 0..ahead {
             tokio::task::yield_now().await;
         }
-        drop(held);
-        asked.extend(match polled {
-            Poll::Ready(id) => id,
-            Poll::Pending => last.await,
-        });
+        {
+            let mut last = pin!(last(&node, &olivia, &id, &mut agent));
+            let polled = last.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
+            drop(held);
+            if polled.is_pending() {
+                last.await;
+            }
+        }
+        until("the end of EXECUTE", || node.run(&id).state.phase != Phase::Execute).await;
+        agent.exit(0);
+        let run = node.ended(&id).await;
+        let events = events(&node, &id);
+        let left = |event: &EntryRow| {
+            let body = event.read_body().expect("a body").expect("it is there");
+            let from = if event.kind == kind::RUN_ENDED { "phase" } else { "from" };
+            body.detail.get(from).is_some_and(|phase| phase == "EXECUTE")
+        };
+        let end = events.iter().position(left).expect("it left EXECUTE");
+        let published: Vec<&EntryRow> = events.iter().filter(|e| e.kind == kind::ACTION_PUBLISHING).collect();
+        assert!(published.iter().all(|event| event.seq < events[end].seq), "{ahead}: {:?}", kinds(&node, &id));
+        let there = ["/reports/a.md", "/reports/b.md"].map(|path| node.file("scribe", path).is_some());
+        let count = there.iter().filter(|there| **there).count();
+        assert_eq!(published.len(), count + 1, "{ahead}: {:?}", verdict(&run));
     }
-    for id in asked {
-        agent.answer(id).await;
-    }
-    agent.exit(0);
-    let run = node.ended(&id).await;
-    assert_ne!(run.state.ended.as_ref().map(|ended| ended.code.as_str()), Some("COMPLETED"), "its agent went on");
-    for path in ["/reports/a.md", "/reports/b.md"] {
-        assert_eq!(node.file("scribe", path), None, "{path}: {:?}", verdict(&run));
-    }
-    assert_eq!(entries(&node, kind::ACTION_PUBLISHING).len(), before);
 }
 
 #[tokio::test]
 async fn what_was_decided_in_execute_is_not_published_after_a_stop() {
     race(async |node, olivia, id, _| {
         node.runner().stop(&node.again(olivia), id, "enough").await.expect("stopped");
-        None
     })
     .await;
 }
@@ -220,7 +223,14 @@ async fn what_was_decided_in_execute_is_not_published_after_a_stop() {
 async fn what_was_decided_in_execute_is_not_published_after_a_revocation() {
     race(async |node, olivia, _, _| {
         node.runner().revoke(&node.again(olivia), "scribe", "it was seen elsewhere").await.expect("revoked");
-        None
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_decided_in_execute_is_not_published_after_finish() {
+    race(async |_, _, _, agent| {
+        agent.ask("finish", json!({})).await;
     })
     .await;
 }

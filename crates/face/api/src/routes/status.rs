@@ -1,8 +1,9 @@
 //! The node: what it is and does, measured when asked.
 
 use axum::Json;
-use steward_app_node::{Context, Error};
-use steward_permit::ResourceKind;
+use steward_app_node::{Caller, Context, Error};
+use steward_naming::{Label, Name};
+use steward_permit::{Actor, ResourceKind, Role};
 use steward_policy::Mistake;
 use steward_wire::{Check, Doctor, NodeStatus, Problem};
 
@@ -19,7 +20,7 @@ fn disk_free(node: &Node) -> Result<u64, Error> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-async fn may_read(context: &Context, caller: &steward_app_node::Caller) -> Result<(), Error> {
+async fn may_read(context: &Context, caller: &Caller) -> Result<(), Error> {
     let action = context.action("node.read", ResourceKind::Node, context.namespace.as_str())?;
     context.allow(caller, action, None).await
 }
@@ -105,6 +106,19 @@ pub(crate) async fn doctor(visit: Visit) -> Result<Json<Doctor>, Refused> {
     Ok(Json(doctor))
 }
 
+/// Whether the policy in force would let an operator start an agent.
+fn operators_start(context: &Context) -> Result<bool, Error> {
+    let namespace = context.namespace.clone();
+    let name: Label = "operator".parse()?;
+    let operator = Caller {
+        actor: Actor::Person { namespace: namespace.clone(), name: name.clone(), roles: vec![Role::Operator] },
+        ..Caller::node(&namespace)
+    };
+    let agent = Name::new(name, namespace).to_string();
+    let action = context.action("run.start", ResourceKind::Agent, agent.as_str())?;
+    Ok(context.would_allow(&operator, action, Some(agent)))
+}
+
 fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
     let store = check(
         "the store takes changes",
@@ -165,6 +179,26 @@ fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
             }
         },
     );
+    let sandboxes = check(
+        "agents can be started",
+        match node.runner.can_start() {
+            Ok(how) => Ok(format!("in sandboxes of {how}")),
+            Err(why) => {
+                let mend = "see `Sandboxes` in docs/operator.md: user namespaces for grade A, or Landlock for grade B";
+                Err((false, why, mend.to_owned()))
+            }
+        },
+    );
+    let runs = check(
+        "the policy lets operators start runs",
+        if operators_start(context)? {
+            Ok("it does".to_owned())
+        } else {
+            let mend = "a home of an earlier version keeps its policy: copy `runs.cedar` and the tiers' plan policies from the \
+                        repository's folder `policies`, if that is what you want";
+            Err((false, "no operator may start a run".to_owned(), mend.to_owned()))
+        },
+    );
     let free = disk_free(node)?;
     let disk = check(
         "there is room on the disk",
@@ -174,5 +208,5 @@ fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
             Err((false, format!("only {} MiB are free", free >> 20), "make room before the store is full".to_owned()))
         },
     );
-    Ok(Doctor { checks: vec![store, ledger, policy, effects, disk] })
+    Ok(Doctor { checks: vec![store, ledger, policy, runs, sandboxes, effects, disk] })
 }

@@ -49,9 +49,13 @@ pub(crate) const POINTS: &[&str] = &[
     WHILE_RECOVERING,
 ];
 
-/// How nodes end, in turn: at each point, and as often as a fifth of them at any moment, or at a point of some commit.
+/// Points of commits and of writing, of which the other test has all.
+const OF_OTHERS: [&str; 4] =
+    ["commit.before_commit", "commit.after_commit", "effect.publish.before_rename", "effect.publish.after_rename"];
+
+/// How nodes end, in turn: at each point, at some that other things than runs reach too, and a few at any moment.
 pub(crate) const ENDS: &[&str] = {
-    const N: usize = POINTS.len() + 5;
+    const N: usize = POINTS.len() + OF_OTHERS.len() + 4;
     const ALL: [&str; N] = {
         let mut all = [ANY_MOMENT; N];
         let mut n = 0;
@@ -59,8 +63,10 @@ pub(crate) const ENDS: &[&str] = {
             all[n] = POINTS[n];
             n += 1;
         }
-        all[N - 1] = "commit.after_commit";
-        all[N - 2] = "commit.before_commit";
+        while n < POINTS.len() + OF_OTHERS.len() {
+            all[n] = OF_OTHERS[n - POINTS.len()];
+            n += 1;
+        }
         all
     };
     &ALL
