@@ -373,7 +373,12 @@ async fn record(
         .trace(Some(after.trace.clone()))
         .guard(before.guard())
         .row(after.row());
-    if after.state.ended.is_some() || matches!(command, Command::Error { .. } | Command::Denied { .. }) {
+    // Taking leave away, and counting what does, must work in a store that is full (SEC-5).
+    let takes = matches!(
+        command,
+        Command::Error { .. } | Command::Denied { .. } | Command::Violation { .. } | Command::ChildEnded(_)
+    );
+    if after.state.ended.is_some() || takes {
         change = change.urgent();
     }
     for (row, guard) in written.into_iter().chain(joined.rows) {

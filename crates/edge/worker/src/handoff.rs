@@ -77,9 +77,18 @@ impl Folders {
     /// `ARTIFACT_CHANGED` naming the path that is gone or no longer what was recorded; `PATH_REFUSED`, `TARGET_NOT_A_FILE`,
     /// `TOO_LARGE`, `NO_SPACE`, `BROKEN`.
     pub fn copy_for(&self, from: &Name, artifacts: &[(String, Digest)], to: &Path) -> Result<(), EffectError> {
+        let of_one = artifacts.iter().map(|(path, digest)| (from.clone(), path.clone(), *digest));
+        self.copy_all(&of_one.collect::<Vec<_>>(), to)
+    }
+
+    /// The same of the files of several agents: each with its agent, path and digest. No two have one path.
+    ///
+    /// # Errors
+    /// As [`Folders::copy_for`].
+    pub fn copy_all(&self, artifacts: &[(Name, String, Digest)], to: &Path) -> Result<(), EffectError> {
         let failed = failed("copy the artifacts");
         DirBuilder::new().mode(beneath::FOLDER_MODE.bits()).create(to).map_err(&failed)?;
-        let copied = self.copy_into(from, artifacts, to);
+        let copied = self.copy_into(artifacts, to);
         if copied.is_err() {
             // Half of a handoff is none.
             let _ = fs::remove_dir_all(to);
@@ -87,11 +96,11 @@ impl Folders {
         copied
     }
 
-    fn copy_into(&self, from: &Name, artifacts: &[(String, Digest)], to: &Path) -> Result<(), EffectError> {
+    fn copy_into(&self, artifacts: &[(Name, String, Digest)], to: &Path) -> Result<(), EffectError> {
         let failed = failed("copy the artifacts");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let top = openat(CWD, to, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
-        for (path, digest) in artifacts {
+        for (from, path, digest) in artifacts {
             let path = GrantPath::parse(path)?;
             let bytes = match self.bytes_of(from, &path) {
                 Ok(bytes) if Digest::of(&bytes) == *digest => bytes,

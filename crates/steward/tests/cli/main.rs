@@ -6,9 +6,14 @@
 mod acting;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "demo.rs"]
+mod shown;
+mod evidence;
 mod ledger;
+mod packets;
 mod people;
 mod policies;
+mod runs;
 mod tampering;
 mod typed;
 

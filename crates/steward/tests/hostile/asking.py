@@ -1,5 +1,5 @@
 # What the agents of these tests have in common: a line to the node for each call, a line back.
-import json, os, sys, time
+import errno, json, os, sys, time
 
 
 class Node:
@@ -52,7 +52,7 @@ def attempts(them):
             attempt()
             done.append(name)
         except OSError as error:
-            failed[name] = error.errno
+            failed[name] = errno.errorcode[error.errno]
     return done, failed
 
 

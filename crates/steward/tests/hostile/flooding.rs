@@ -43,20 +43,27 @@ node.done({'ended': ended, 'memory': memory, 'disk': disk, 'long': long})
 fn floods_of_processes_memory_and_disk_end_where_they_began() {
     let house = House::begin(&[]);
     // One that has nothing to do with it, and is there all the time.
-    house.hire("quiet", "T2", "from asking import *\nnode = Node(); node.plan()\nnode.tell('ready')\n\
+    house.hire(
+        "quiet",
+        "T2",
+        "from asking import *\nnode = Node(); node.plan()\nnode.tell('ready')\n\
         n, slowest = 0, 0\n\
         while not os.path.exists('/files/enough'):\n    \
             begin = time.monotonic()\n    \
             assert node.code('fs.write', path='/count', content=str(n)) == 'OK'\n    \
             slowest = max(slowest, time.monotonic() - begin); n += 1; time.sleep(0.05)\n\
-        node.done({'n': n, 'slowest': slowest})\n");
+        node.done({'n': n, 'slowest': slowest})\n",
+    );
     let quiet = house.start("quiet", &Terms::default());
     house.until_told("quiet", "ready");
 
     house.hire("forks", "T2", FORKS);
     house.hire_with("perl", "bomb", "T2", "$| = 1; my $begin = <STDIN>; fork for 1 .. 9; sleep 3000 while 1;\n");
     house.hire("memory", "T2", "from asking import *\nnode = Node(); node.plan()\nhoard = [bytearray(1 << 20) for _ in range(3000)]\nnode.done(1)\n");
-    house.hire("disk", "T2", "from asking import *\nnode = Node(); node.plan()\n\
+    house.hire(
+        "disk",
+        "T2",
+        "from asking import *\nnode = Node(); node.plan()\n\
         found = {'bytes': 0, 'files': 0}\n\
         try:\n    \
             with open('/tmp/flood', 'wb', 0) as f:\n        \
@@ -66,7 +73,8 @@ fn floods_of_processes_memory_and_disk_end_where_they_began() {
         try:\n    \
             while found['files'] < 200000: open('/tmp/%d' % found['files'], 'w').close(); found['files'] += 1\n\
         except OSError as error: found['no_more'] = error.errno\n\
-        node.done(found)\n");
+        node.done(found)\n",
+    );
     house.hire("modest", "T2", MODEST);
     let [forks, bomb, memory, disk, modest] =
         ["forks", "bomb", "memory", "disk", "modest"].map(|agent| house.start(agent, &Terms::default()));
@@ -91,7 +99,8 @@ fn floods_of_processes_memory_and_disk_end_where_they_began() {
 
     // Both bombs went off, and the node answers.
     house.until_told("forks", "count");
-    let count: Value = serde_json::from_slice(&std::fs::read(house.files("forks").join("count")).expect("there")).expect("JSON");
+    let count: Value =
+        serde_json::from_slice(&std::fs::read(house.files("forks").join("count")).expect("there")).expect("JSON");
     assert!(count[0].as_u64().is_some_and(|n| n <= 128) && count[1] == 11, "{count}");
     let begin = Instant::now();
     house.is_well(3);
@@ -118,7 +127,13 @@ fn floods_of_output_and_lines_end_the_run() {
     let talkers = [
         // Each is one error, and the second of one kind is enough.
         ("yes", "sh", "read -r begin; exec yes", "revoked", "REPEATED_ERROR"),
-        ("chatter", "sh", "read -r begin; echo hello; read -r no; echo world; read -r no; sleep 3000", "revoked", "REPEATED_ERROR"),
+        (
+            "chatter",
+            "sh",
+            "read -r begin; echo hello; read -r no; echo world; read -r no; sleep 3000",
+            "revoked",
+            "REPEATED_ERROR",
+        ),
         (
             "binary",
             "perl",

@@ -39,6 +39,7 @@ pub(crate) struct House {
 /// What a packet says, beside agent and task.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
+    /// That of the agent's name if it is empty: on one of its own nobody left anything.
     pub(crate) task: String,
     pub(crate) scope: Vec<String>,
     pub(crate) forbidden: Vec<String>,
@@ -51,7 +52,7 @@ impl Default for Terms {
     fn default() -> Self {
         let scope = ["fs.read:/**", "fs.write:/**", "exec:sleep", "exec:cat", "shell:*"];
         Self {
-            task: "harm".to_owned(),
+            task: String::new(),
             scope: scope.map(str::to_owned).to_vec(),
             forbidden: Vec::new(),
             budget: (100, 100, 1),
@@ -145,20 +146,27 @@ impl House {
         self.place.home().join("agents").join(NAMESPACE).join(agent).join("files")
     }
 
-    /// Starts a run and follows it in the background.
-    pub(crate) fn start(&self, agent: &str, terms: &Terms) -> Followed {
+    /// A packet for an agent, in a file.
+    pub(crate) fn packet(&self, agent: &str, terms: &Terms) -> PathBuf {
         let (total, same, violations) = terms.budget;
+        let task = if terms.task.is_empty() { agent } else { &terms.task };
         let packet = json!({
-            "agent_id": agent, "task_id": terms.task, "created_for": "operator@acme.internal", "objective": "Do it.",
+            "agent_id": agent, "task_id": task, "created_for": "operator@acme.internal", "objective": "Do it.",
             "deliverables": [], "constraints": {"scope": terms.scope, "forbidden": terms.forbidden},
             "success_criteria": [], "created_at": "2026-11-20T08:00:00.000Z",
             "error_budget": {
                 "max_total_errors": total, "max_same_error_repeats": same, "max_procedure_violations": violations,
             },
         });
-        let n = self.started.replace(self.started.get() + 1);
-        let file = self.place.path(&format!("packet-{n}.json"));
+        let file = self.place.path(&format!("{agent}.packet.json"));
         fs::write(&file, packet.to_string()).expect("a file");
+        file
+    }
+
+    /// Starts a run and follows it in the background.
+    pub(crate) fn start(&self, agent: &str, terms: &Terms) -> Followed {
+        let file = self.packet(agent, terms);
+        let n = self.started.replace(self.started.get() + 1);
         let (out, err) = (self.place.path(&format!("run-{n}.out")), self.place.path(&format!("run-{n}.err")));
         let mut command: Command = self.place.command();
         command.args(["run", "start", agent, "--json", "--packet"]).arg(file);
@@ -257,7 +265,8 @@ impl House {
     pub(crate) fn is_silent(&self, agents: &[&str], context: &str) {
         let tool = format!("00.{}", self.token);
         soon(&format!("{context}: no process of {agents:?}"), || {
-            agents.iter().all(|agent| self.pids_of(agent).is_empty()) && processes(|line| line.contains(&tool)).is_empty()
+            agents.iter().all(|agent| self.pids_of(agent).is_empty())
+                && processes(|line| line.contains(&tool)).is_empty()
         });
     }
 

@@ -14,15 +14,15 @@
 //!
 //! Deliberately absent: single system calls and grade B, which the worker's own tests have.
 
-
+mod calling;
 #[path = "../common/mod.rs"]
 mod common;
-
+mod fetching;
 mod flooding;
 mod house;
 mod outliving;
-
-
+mod paths;
+mod reaching;
 #[path = "../crash/runs/remains.rs"]
 mod remains;
 mod silence;

@@ -6,6 +6,8 @@
 //!
 //! Deliberately absent: where a step comes from (call.rs, conclude.rs, start.rs, people.rs).
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use steward_app_actions::rows::effects_of_run;
 use steward_app_agents::rows::{self as agents, Status};
@@ -156,6 +158,10 @@ fn unrevoked(context: &Context, run: &RunRow, joined: &mut Joined) -> Result<(),
 }
 
 fn acknowledge(context: &Context, run: &RunRow, id: &HandoffId, joined: &mut Joined) -> Result<(), Error> {
+    // Naming one that this run was not given takes nothing over.
+    if run.state.handoff.as_ref() != Some(id) {
+        return Ok(());
+    }
     let found = context.store.read(|reader| latest_handoff(reader, &run.state.task))?;
     if let Some(handoff) = found.filter(|handoff| handoff.id == *id) {
         let guard = handoff.guard();
@@ -223,7 +229,17 @@ fn hand_off(context: &Context, run: &RunRow, reason: Reason, details: &str, join
             outcome: effect.status.as_str().to_owned(),
             error: effect.error.as_ref().map(|(code, message)| format!("{code}: {message}")),
         });
-        Ok::<_, Error>((tried.collect(), artifacts(&effects)))
+        // What the run was handed and did not write anew is handed on.
+        let mut left = artifacts(&effects);
+        if let Some(given) = &run.state.handoff
+            && let Some(row) = steward_app_runs::handoff(reader, given)?
+            && let Some(bytes) = reader.blob(&row.document)?
+        {
+            let given: Handoff = serde_json::from_slice(&bytes).map_err(Error::broken)?;
+            let own: BTreeSet<String> = left.iter().map(|artifact| artifact.path.clone()).collect();
+            left.extend(given.artifacts.into_iter().filter(|artifact| !own.contains(&artifact.path)));
+        }
+        Ok::<_, Error>((tried.collect(), left))
     })?;
     let id = HandoffId::new(context.now(), context.dice.as_ref());
     let document = Handoff::write(id.clone(), &run.state, reason, details, tried, artifacts);

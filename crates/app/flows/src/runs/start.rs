@@ -5,10 +5,10 @@
 //!
 //! Deliberately absent: what the agent then does (drive.rs).
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::json;
-use steward_app_actions::{WORK, minimum_grade};
+use steward_app_actions::{WORK, minimum_grade, rows::effects_of_run};
 use steward_app_agents::rows::{self as agents, AgentRow, Status};
 use steward_app_node::{Caller, Context, Error, Granted, Kind, Problem, code};
 use steward_app_runs::{HandoffRow, NewRun as Beginning, RunRow, latest_handoff, runs_of_task};
@@ -17,11 +17,13 @@ use steward_governor::{Command, Criterion, Ending, Handoff, Mistake, Packet, Tem
 use steward_ledger::kind;
 use steward_naming::{Label, Name, RunId};
 use steward_permit::{ActionName, DenialCode, ResourceKind};
+use steward_seal::Digest;
 use steward_worker::{GrantPath, Limits, Mount, Session, Spec};
 
 use super::{
     blocking::blocking,
     drive,
+    follow::artifacts,
     runner::{Live, MAX_LIVE_RUNS, Runner},
 };
 
@@ -237,13 +239,13 @@ impl Runner {
             return Ok(None);
         }
         let folders = Arc::clone(&self.context.folders);
-        let (from, to) = (row.previous_agent.clone(), self.handed(run.id()));
-        let artifacts: Vec<_> = handoff.artifacts.iter().map(|a| (a.path.clone(), a.digest)).collect();
+        let to = self.handed(run.id());
+        let artifacts = origins(&self.context, &run.state.task, row, handoff)?;
         let copied = blocking(move || {
             if let Some(parent) = to.parent() {
                 std::fs::create_dir_all(parent)?;
             }
-            folders.copy_for(&from, &artifacts, &to).map_err(std::io::Error::other)
+            folders.copy_all(&artifacts, &to).map_err(std::io::Error::other)
         })
         .await?;
         Ok(copied.err().map(|error| format!("what the predecessor left cannot be handed over: {error}")))
@@ -294,6 +296,29 @@ fn left_for(context: &Context, task: &Label) -> Result<Option<(HandoffRow, Hando
         let bytes = reader.blob(&row.document)?.ok_or_else(|| Error::broken("a handoff is kept"))?;
         let handoff = serde_json::from_slice(&bytes).map_err(Error::broken)?;
         Ok(Some((row, handoff)))
+    })
+}
+
+/// Whose folder each artifact of a handoff is in: of the agent who wrote it last in a run of the task.
+fn origins(
+    context: &Context,
+    task: &Label,
+    row: &HandoffRow,
+    handoff: &Handoff,
+) -> Result<Vec<(Name, String, Digest)>, Error> {
+    let mut left: Vec<_> =
+        handoff.artifacts.iter().map(|a| (row.previous_agent.clone(), a.path.clone(), a.digest)).collect();
+    context.store.read(|reader| {
+        let mut found = BTreeSet::new();
+        for run in runs_of_task(reader, task)?.into_iter().rev() {
+            let wrote = artifacts(&effects_of_run(reader, run.id())?);
+            for (agent, path, digest) in &mut left {
+                if wrote.iter().any(|a| a.path == *path && a.digest == *digest) && found.insert(path.clone()) {
+                    *agent = run.state.agent.clone();
+                }
+            }
+        }
+        Ok(left)
     })
 }
 

@@ -203,3 +203,26 @@ async fn another_task_has_nothing_to_take_over() {
     node.runner().stop(&node.again(&olivia), &id, "enough").await.expect("stopped");
     over(&node, &id, &agent).await;
 }
+
+#[tokio::test]
+async fn what_was_handed_on_is_handed_on_again() {
+    let (node, olivia, _) = left().await;
+    node.agent("third", Tier::T1).await;
+    let (row, first) = latest(&node, &olivia).await;
+    // The second writes nothing before it is revoked, too.
+    let (id, mut agent, _) = successor(&node, &olivia, "second").await;
+    agent.call("submit_plan", acknowledging(row.id.as_str())).await;
+    agent.call("report_problem", problem("STAPLER")).await;
+    agent.call("report_problem", problem("STAPLER")).await;
+    assert_eq!(verdict(&over(&node, &id, &agent).await).1, "REPEATED_ERROR");
+    let (row, second) = latest(&node, &olivia).await;
+    assert_eq!(row.previous_agent.to_string(), "second.acme.internal");
+    assert_eq!(second["artifacts"], first["artifacts"], "nothing was lost on the way");
+    let (id, agent, begin) = successor(&node, &olivia, "third").await;
+    assert_eq!(begin["handoff"]["id"], row.id.as_str());
+    let handed = agent.spec.mounts.iter().find(|mount| mount.at == "/handoff").expect("it is shown what was left");
+    let copy = std::fs::read(handed.from.join("reports/week.md")).expect("the first one's file");
+    assert_eq!(copy, report()["content"].as_str().expect("text").as_bytes());
+    node.runner().stop(&node.again(&olivia), &id, "enough").await.expect("it stops");
+    node.ended(&id).await;
+}

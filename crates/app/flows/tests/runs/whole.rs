@@ -25,6 +25,8 @@ async fn all_phases_and_everything_on_record() {
     let ended = run.state.ended.clone().expect("it ended");
     assert_eq!((ended.ending, ended.code.as_str()), (Ending::Completed, "COMPLETED"), "{}", ended.message);
     assert_eq!(run.compliant, Some(true));
+    let metrics = node.context().store.read(|reader| steward_app_runs::metrics(reader, &run.state.agent));
+    assert_eq!(metrics.expect("it reads"), (1, 1, 1), "all runs, compliant ones, and those in a row");
 
     let view = runs::run(node.context(), &node.again(&olivia), run.id(), None).await.expect("it can be read");
     let phases: Vec<&str> =

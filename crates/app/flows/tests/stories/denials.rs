@@ -28,7 +28,7 @@ async fn the_first_is_recorded_and_the_rest_of_its_minute_is_counted() {
     assert_eq!(code(node.act(&otto, "scribe", "staging.deploy", "db", b"").await), "NOT_PERMITTED");
     assert_eq!(entries(&node, kind::ACTION_REFUSED).len(), 2, "one for each action");
     let round = async || {
-        tend(node.context(), &node.home().policies(), &mut Tended::default()).await.expect("a round");
+        tend(node.runner(), &node.home().policies(), &mut Tended::default()).await.expect("a round");
     };
     round().await;
     assert_eq!(counts(&node), [] as [serde_json::Value; 0], "the minute is not over");
@@ -58,7 +58,7 @@ async fn made_up_names_are_counted_as_one() {
     }
     assert_eq!(entries(&node, kind::ACTION_REFUSED).len(), 1, "whoever makes up names fills no disk");
     node.clock().advance_ms(60_000);
-    tend(node.context(), &node.home().policies(), &mut Tended::default()).await.expect("a round");
+    tend(node.runner(), &node.home().policies(), &mut Tended::default()).await.expect("a round");
     let more = json!([{"actor": "agent scribe.acme.internal", "action": "*", "code": "UNKNOWN_ACTION", "more": "49"}]);
     assert_eq!(counts(&node), [more]);
 }

@@ -61,6 +61,7 @@ async fn both_formats_export_the_same() {
         match view {
             None => assert_eq!(lines.len() as u64, before + 1),
             Some("agent_actions") => assert_eq!(lines.len(), 5),
+            Some("agent_metrics") => assert_eq!(lines.len(), 1, "one agent"),
             Some(_) => assert_eq!(lines.len(), 2),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use steward_app_agents::Manifest;
-use steward_app_flows::{OpenError, Settings, open};
+use steward_app_flows::{OpenError, Settings, Workers, open};
 use steward_app_node::Kind;
 use steward_app_people::{add, disable};
 use steward_clock::{Clock, Dice};
@@ -89,6 +89,8 @@ async fn a_node_is_the_authority_for_its_own_namespace() {
         home: node.home().clone(),
         namespace: namespace.parse().expect("valid"),
         max_store_bytes: None,
+        http_allow: Vec::new(),
+        worker: Workers::Sandboxed("/nowhere".into()),
     };
     let (clock, dice) = (Arc::new(HandClock::at(node.now())), Arc::new(SeededDice::new(9)));
     let parts = || (Arc::clone(&clock) as Arc<dyn Clock>, Arc::clone(&dice) as Arc<dyn Dice>);

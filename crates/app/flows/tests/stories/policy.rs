@@ -24,7 +24,7 @@ forbid (principal, action == Action::"fs.write", resource);
 
 async fn round(node: &TestNode) -> Tended {
     let mut tended = Tended::default();
-    tend(node.context(), &node.home().policies(), &mut tended).await.expect("a round");
+    tend(node.runner(), &node.home().policies(), &mut tended).await.expect("a round");
     tended
 }
 

@@ -60,6 +60,6 @@ sleeper)
     # Left behind on purpose.
     sleep "300.@TOKEN@" &
     plan
-    while :; do call exec '{"argv":["sleep","3.@TOKEN@"]}'; done
+    while :; do call exec '{"argv":["sleep","30.@TOKEN@"]}'; done
     ;;
 esac

@@ -133,8 +133,11 @@ pub(crate) fn on_disk(house: &House, before: &Snapshot, now: &Snapshot, context:
     assert!(now.credentials.is_empty(), "{context}: credentials are good: {:?}", now.credentials);
     assert_eq!(now.revoked, now.revocations, "{context}: agents are revoked just if a revocation is open");
     for (id, run) in &now.runs {
-        let handoffs = now.handoffs.iter().filter(|run| *run == id).count();
-        assert_eq!(handoffs, usize::from(run.ending() == "revoked"), "{context}: handoffs of {id}, {run:?}");
+        let is_revoked = usize::from(run.ending() == "revoked");
+        for (what, of) in [("handoffs", &now.handoffs), ("revocations", &now.ended_by_revocations)] {
+            let count = of.iter().filter(|run| *run == id).count();
+            assert_eq!(count, is_revoked, "{context}: {what} of {id}, {run:?}");
+        }
     }
     runs_went_on(before, now, context);
     effects_were_settled(before, now, context);

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// How long what a dead node started may take to be gone: the kernel kills it when the node's thread ends, on a busy machine.
-const GONE_WITHIN_MS: u64 = 10_000;
+const GONE_WITHIN_MS: u64 = 5_000;
 
 /// Between two looks.
 const LOOK_EVERY_MS: u64 = 5;

@@ -54,6 +54,8 @@ pub(crate) struct Snapshot {
     pub(crate) revoked: Vec<String>,
     /// The same by the table of revocations.
     pub(crate) revocations: Vec<String>,
+    /// The runs that were ended by a revocation.
+    pub(crate) ended_by_revocations: Vec<String>,
     /// The runs that left handoffs.
     pub(crate) handoffs: Vec<String>,
     pub(crate) is_halted: bool,
@@ -96,6 +98,7 @@ impl Snapshot {
             credentials: words("SELECT run FROM credential WHERE revoked_at IS NULL"),
             revoked: words("SELECT name || '.' || namespace FROM agent WHERE status = 'revoked' ORDER BY 1"),
             revocations: words("SELECT agent FROM revocation WHERE reinstated_at IS NULL ORDER BY 1"),
+            ended_by_revocations: words("SELECT run FROM revocation WHERE run IS NOT NULL"),
             handoffs: words("SELECT run FROM handoff"),
             is_halted: !rows(&store, "SELECT 1 FROM halt WHERE halted = 1", |_| ()).is_empty(),
         }
