@@ -242,8 +242,7 @@ async fn run_program(
     let spec = Spec { argv, env: Vec::new(), mounts, limits: Limits::TOOL, minimum: minimum_grade(tools.tier) };
     let (worker, running) = (Arc::clone(&tools.worker), tools.running.clone());
     mishap::at("tool.run.before").map_err(Error::broken)?;
-    let ran = blocking(move || worker.run_until(&warrant, &action, &spec, b"", &|killer| running.add(killer)))
-    .await?;
+    let ran = blocking(move || worker.run_until(&warrant, &action, &spec, b"", &|killer| running.add(killer))).await?;
     mishap::at("tool.run.after").map_err(Error::broken)?;
     let output = match ran {
         Err(error) => return Ok((act::settle(context, effect, Err(&error)).await?, None)),

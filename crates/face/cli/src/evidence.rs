@@ -179,6 +179,10 @@ fn open_questions(entries: &[Entry]) -> Vec<String> {
             ));
         }
     }
+    open.push(
+        "what the run's summary says beyond that: its tier, version, sandbox, fence, number of errors and times"
+            .to_owned(),
+    );
     open.push("what the artifacts say: this file has their digests, not their bytes".to_owned());
     open
 }

@@ -40,7 +40,7 @@ fn an_agent_is_registered_from_a_file() {
     assert_eq!(shown, added);
     assert_eq!(json(&place, DONE, &["agent", "show", "clerk.acme.internal"]), added, "by the full name too");
     let agents = json(&place, DONE, &["agent", "list"]);
-    assert_eq!(list(&agents, "/agents").len(), 4);
+    assert_eq!(list(&agents, "/agents").len(), 7);
     assert!(run(&place, DONE, &["agent", "list"]).out.contains("clerk.acme.internal"));
 
     let again = r#"{"name":"clerk","version":"1.2.0","tier":"T1"}"#;

@@ -9,11 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    DONE, MISUSED, REFUSED,
-    common::Place,
-    json as asks, list, number, run, runs::at_work, text,
-};
+use crate::{DONE, MISUSED, REFUSED, common::Place, json as asks, list, number, run, runs::at_work, text};
 
 /// A file that was tampered with: what was done, and what the verdict must name.
 type Tampered = (&'static str, fn(&mut Value), &'static str);
@@ -29,7 +25,10 @@ fn replace(value: &mut Value, at: &str, from: &str, to: &str) {
 /// The index of the entry of a kind.
 fn entry_of(file: &Value, kind: &str) -> usize {
     let entries = list(file, "/entries");
-    entries.iter().position(|entry| text(entry, "/leaf").contains(&format!("\"{kind}\""))).unwrap_or_else(|| panic!("there is a {kind}"))
+    entries
+        .iter()
+        .position(|entry| text(entry, "/leaf").contains(&format!("\"{kind}\"")))
+        .unwrap_or_else(|| panic!("there is a {kind}"))
 }
 
 const TAMPERED: &[Tampered] = &[
@@ -41,55 +40,114 @@ const TAMPERED: &[Tampered] = &[
     ("the run", |f| f["run"]["id"] = "run_01KAHW5V8NQ4Z0M7C2R9T3XBYD".into(), "entry"),
     ("the trace", |f| f["run"]["trace"] = "trc_01KAHW5V8NQ4Z0M7C2R9T3XBYD".into(), "entry"),
     ("the code", |f| f["run"]["code"] = "ELSE".into(), "`code`"),
-    ("a body", |f| {
-        let n = entry_of(f, "action.intended");
-        replace(f, &format!("/entries/{n}/body"), "/reports/week-47.md", "/reports/week-48.md");
-    }, "body and salt do not fit"),
-    ("a leaf", |f| {
-        let n = entry_of(f, "run.phase");
-        replace(f, &format!("/entries/{n}/leaf"), "run.phase", "run.error");
-    }, "entry"),
-    ("a salt", |f| {
-        let salt = text(f, "/entries/0/salt").to_owned();
-        let other = if salt.starts_with('0') { "1" } else { "0" };
-        f["entries"][0]["salt"] = format!("{other}{}", &salt[1..]).into();
-    }, "body and salt do not fit"),
-    ("half of a body", |f| { f["entries"][1].as_object_mut().expect("an entry").remove("salt"); }, "only one"),
-    ("a proof", |f| {
-        let other = f["entries"][1]["proof"].clone();
-        f["entries"][0]["proof"] = other;
-    }, "entry"),
+    (
+        "a body",
+        |f| {
+            let n = entry_of(f, "action.intended");
+            replace(f, &format!("/entries/{n}/body"), "/reports/week-47.md", "/reports/week-48.md");
+        },
+        "body and salt do not fit",
+    ),
+    (
+        "a leaf",
+        |f| {
+            let n = entry_of(f, "run.phase");
+            replace(f, &format!("/entries/{n}/leaf"), "run.phase", "run.error");
+        },
+        "entry",
+    ),
+    (
+        "a salt",
+        |f| {
+            let salt = text(f, "/entries/0/salt").to_owned();
+            let other = if salt.starts_with('0') { "1" } else { "0" };
+            f["entries"][0]["salt"] = format!("{other}{}", &salt[1..]).into();
+        },
+        "body and salt do not fit",
+    ),
+    (
+        "half of a body",
+        |f| {
+            f["entries"][1].as_object_mut().expect("an entry").remove("salt");
+        },
+        "only one",
+    ),
+    (
+        "a proof",
+        |f| {
+            let other = f["entries"][1]["proof"].clone();
+            f["entries"][0]["proof"] = other;
+        },
+        "entry",
+    ),
     ("a place", |f| f["entries"][2]["seq"] = 0.into(), "entry 0"),
-    ("the beginning", |f| { f["entries"].as_array_mut().expect("a list").remove(0); }, "the beginning is missing"),
-    ("a phase", |f| {
-        let n = entry_of(f, "run.phase");
-        f["entries"].as_array_mut().expect("a list").remove(n);
-    }, "something is missing before"),
-    ("the end", |f| {
-        let n = entry_of(f, "run.ended");
-        f["entries"].as_array_mut().expect("a list").remove(n);
-    }, "run.ended"),
+    (
+        "the beginning",
+        |f| {
+            f["entries"].as_array_mut().expect("a list").remove(0);
+        },
+        "the beginning is missing",
+    ),
+    (
+        "a phase",
+        |f| {
+            let n = entry_of(f, "run.phase");
+            f["entries"].as_array_mut().expect("a list").remove(n);
+        },
+        "something is missing before",
+    ),
+    (
+        "the end",
+        |f| {
+            let n = entry_of(f, "run.ended");
+            f["entries"].as_array_mut().expect("a list").remove(n);
+        },
+        "run.ended",
+    ),
     ("the order", |f| f["entries"].as_array_mut().expect("a list").swap(1, 2), "in order"),
-    ("an entry twice", |f| {
-        let entries = f["entries"].as_array_mut().expect("a list");
-        let again = entries[1].clone();
-        entries.insert(1, again);
-    }, "once"),
+    (
+        "an entry twice",
+        |f| {
+            let entries = f["entries"].as_array_mut().expect("a list");
+            let again = entries[1].clone();
+            entries.insert(1, again);
+        },
+        "once",
+    ),
     ("everything", |f| f["entries"] = json!([]), "there are none"),
     ("a document", |f| f["documents"][0]["bytes"] = "e30=".into(), "another digest"),
-    ("a document and its name", |f| {
-        f["documents"][0]["bytes"] = "e30=".into();
-        f["documents"][0]["digest"] = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a".into();
-    }, "no entry of the run names it"),
-    ("a document's kind", |f| {
-        let kind = f["documents"][1]["kind"].clone();
-        f["documents"][0]["kind"] = kind;
-    }, "no entry of the run names it"),
-    ("a document that is gone", |f| { f["documents"].as_array_mut().expect("a list").remove(0); }, "which is missing"),
-    ("a settled write that is gone", |f| {
-        let n = entry_of(f, "action.settled");
-        f["entries"].as_array_mut().expect("a list").remove(n);
-    }, "was not written in this run"),
+    (
+        "a document and its name",
+        |f| {
+            f["documents"][0]["bytes"] = "e30=".into();
+            f["documents"][0]["digest"] =
+                "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a".into();
+        },
+        "no entry of the run names it",
+    ),
+    (
+        "a document's kind",
+        |f| {
+            let kind = f["documents"][1]["kind"].clone();
+            f["documents"][0]["kind"] = kind;
+        },
+        "no entry of the run names it",
+    ),
+    (
+        "a document that is gone",
+        |f| {
+            f["documents"].as_array_mut().expect("a list").remove(0);
+        },
+        "which is missing",
+    ),
+    (
+        "a settled write that is gone",
+        |f| {
+            let n = entry_of(f, "action.settled");
+            f["entries"].as_array_mut().expect("a list").remove(n);
+        },
+        "was not written in this run",
+    ),
     ("the format", |f| f["format"] = "steward.evidence/v9".into(), "format"),
 ];
 
@@ -113,12 +171,18 @@ fn evidence_is_checked_by_whoever_has_the_key_and_nothing_else() {
     let with_key = [&verify[..], &["--vkey", &vkey]].concat();
     let verified = asks(&stranger, DONE, &with_key);
     assert_eq!((verified["holds"].as_bool(), text(&verified, "/vkey_from")), (Some(true), "argument"), "{verified:#}");
-    assert_eq!((text(&verified, "/run"), text(&verified, "/status"), number(&verified, "/artifacts")), (id, "completed", 1));
+    assert_eq!(
+        (text(&verified, "/run"), text(&verified, "/status"), number(&verified, "/artifacts")),
+        (id, "completed", 1)
+    );
     assert!(!list(&verified, "/proven").is_empty() && !list(&verified, "/not_proven").is_empty());
     assert!(run(&stranger, DONE, &with_key).out.contains("This evidence holds"));
     // Without a key it only fits together; who has met the node knows its key.
     let said = run(&stranger, DONE, &verify).out;
-    assert!(said.contains("nothing outside the file vouches for it") && !said.contains("This evidence holds"), "{said}");
+    assert!(
+        said.contains("nothing outside the file vouches for it") && !said.contains("This evidence holds"),
+        "{said}"
+    );
     assert_eq!(text(&asks(&place, DONE, &verify), "/vkey_from"), "remembered");
 
     // Another node's key is not this one's.
@@ -133,7 +197,11 @@ fn evidence_is_checked_by_whoever_has_the_key_and_nothing_else() {
     named["vkey"] = wrong.as_str().into();
     fs::write(&path, named.to_string()).expect("a file");
     run(&stranger, REFUSED, &verify);
-    assert_eq!(asks(&stranger, DONE, &with_key)["holds"], true, "the file's own key is not looked at where one is given");
+    assert_eq!(
+        asks(&stranger, DONE, &with_key)["holds"],
+        true,
+        "the file's own key is not looked at where one is given"
+    );
 
     for (what, tamper, names) in TAMPERED {
         let mut changed = whole.clone();
@@ -141,11 +209,22 @@ fn evidence_is_checked_by_whoever_has_the_key_and_nothing_else() {
         assert_ne!(changed, whole, "{what}");
         fs::write(&path, changed.to_string()).expect("a file");
         let said = run(&stranger, REFUSED, &with_key);
-        assert!(said.out.contains(names) && said.out.contains("does NOT hold") && said.out.contains("WRONG: "), "{what}: `{names}` in {said:#?}");
+        assert!(
+            said.out.contains(names) && said.out.contains("does NOT hold") && said.out.contains("WRONG: "),
+            "{what}: `{names}` in {said:#?}"
+        );
         let verified = asks(&stranger, REFUSED, &with_key);
         assert!(verified["holds"] == false && !text(&verified, "/wrong/at").is_empty(), "{what}: {verified:#}");
         // Whoever only has the file finds the same.
         run(&stranger, REFUSED, &verify);
+    }
+    // What no entry says of it is not vouched for, and that is told.
+    for (name, other) in [("tier", json!("T4")), ("errors", json!(7)), ("sandbox", json!("grade Z"))] {
+        let mut changed = whole.clone();
+        changed["run"][name] = other;
+        fs::write(&path, changed.to_string()).expect("a file");
+        let said = run(&stranger, DONE, &with_key).out;
+        assert!(said.lines().any(|line| line.starts_with("not proven: ") && line.contains(name)), "{name}: {said}");
     }
     for broken in ["", "{}", "[]", "{\"format\":1}"] {
         fs::write(&path, broken).expect("a file");
@@ -158,7 +237,8 @@ fn evidence_is_checked_by_whoever_has_the_key_and_nothing_else() {
 fn a_run_that_was_cut_short_has_evidence_too() {
     let (place, node) = at_work(&["novice"], "T1", 9);
     let said = run(&place, REFUSED, &["run", "start", "novice", "--task", "migration", "fumble", "--json"]);
-    let record = serde_json::Deserializer::from_str(&said.out).into_iter::<Value>().next().expect("a record").expect("JSON");
+    let record =
+        serde_json::Deserializer::from_str(&said.out).into_iter::<Value>().next().expect("a record").expect("JSON");
     let vkey = run(&place, DONE, &["ledger", "vkey"]).out.trim().to_owned();
     run(&place, DONE, &["run", "evidence", text(&record, "/id"), "-o", "revoked.json"]);
     node.stop();
@@ -196,7 +276,10 @@ fn what_nobody_knows_is_said_by_a_person() {
         let objective = format!("fetch http://127.0.0.1:{port}/{task}");
         // Nobody knows, which costs the agent nothing; its criterion asks for another word.
         let said = run(&place, REFUSED, &["run", "start", "scout", "--task", task, &objective]);
-        assert!(said.err.contains("it was not done: OUTCOME_UNKNOWN") && said.err.contains("CRITERION_FAILED"), "{said:?}");
+        assert!(
+            said.err.contains("it was not done: OUTCOME_UNKNOWN") && said.err.contains("CRITERION_FAILED"),
+            "{said:?}"
+        );
         let list = asks(&place, DONE, &["run", "list", "--task", task]);
         let effects = asks(&place, DONE, &["effect", "list", "--unknown", "--run", text(&list, "/runs/0/id")]);
         assert_eq!((text(&effects, "/effects/0/status"), text(&effects, "/effects/0/action")), ("unknown", "http.get"));
@@ -209,7 +292,8 @@ fn what_nobody_knows_is_said_by_a_person() {
     let all = asks(&place, DONE, &["effect", "list"]);
     assert!(list(&all, "/effects").len() > 2);
 
-    let resolve = |code, id: &str, how: &str| asks(&place, code, &["effect", "resolve", id, how, "--reason", "the host's log"]);
+    let resolve =
+        |code, id: &str, how: &str| asks(&place, code, &["effect", "resolve", id, how, "--reason", "the host's log"]);
     assert_eq!(text(&resolve(DONE, &unknown[0], "--happened"), "/status"), "succeeded");
     assert_eq!(text(&resolve(DONE, &unknown[1], "--did-not-happen"), "/status"), "failed");
     for id in &unknown {

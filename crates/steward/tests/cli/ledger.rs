@@ -113,7 +113,8 @@ fn the_ledger_is_exported_whole_and_as_views() {
         (
             "agent_actions",
             "id,timestamp,agent_id,agent_version,tier,action,decision,confidence,success,error_type,error_message",
-            7,
+            // Those that it asks for itself, and those of its runs.
+            7 + 5,
         ),
         ("violations", "", 4),
     ] {

@@ -6,14 +6,13 @@
 mod acting;
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "demo.rs"]
-mod shown;
 mod evidence;
 mod ledger;
 mod packets;
 mod people;
 mod policies;
 mod runs;
+mod shown;
 mod tampering;
 mod typed;
 

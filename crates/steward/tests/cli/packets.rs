@@ -46,12 +46,18 @@ fn a_packet_is_checked_without_a_node() {
         .replace("\"artifact\"", "\"miracle\"");
     let wrong = file("wrong.json", &wrong);
     let said = run(&place, REFUSED, &["packet", "check", &wrong]);
-    for at in [":3:14: /task_id: ", ":8:58: /constraints/scope/2: ", ":5:3: /objectif: ", ":11:32: /success_criteria/0/kind: "] {
+    for at in [
+        ":3:14: /task_id: ",
+        ":8:62: /constraints/scope/2: ",
+        ":5:3: /objectif: ",
+        ":11:33: /success_criteria/0/kind: ",
+    ] {
         assert!(said.out.contains(&format!("{wrong}{at}")), "{at} is in {}", said.out);
     }
     assert!(said.out.contains(&format!("mistakes in {wrong}")), "{}", said.out);
     let checked = json(&place, REFUSED, &["packet", "check", &wrong]);
-    let task = list(&checked, "/mistakes").iter().find(|mistake| text(mistake, "/at") == "/task_id").expect("it is found");
+    let task =
+        list(&checked, "/mistakes").iter().find(|mistake| text(mistake, "/at") == "/task_id").expect("it is found");
     assert_eq!((number(task, "/line"), number(task, "/column")), (3, 14));
 
     // What is no JSON at all; what is there twice; what is not there.
@@ -64,7 +70,10 @@ fn a_packet_is_checked_without_a_node() {
     run(&place, MISUSED, &["packet", "check", &good, "--namespace", "Not A Name"]);
 
     // A template leaves out what is filled in; as a packet it is not enough.
-    let template = file("t.json", r#"{"deliverables": ["/reports/{task}.md"], "constraints": {"scope": ["fs.write:/reports/**"]}, "success_criteria": []}"#);
+    let template = file(
+        "t.json",
+        r#"{"deliverables": ["/reports/{task}.md"], "constraints": {"scope": ["fs.write:/reports/**"]}, "success_criteria": []}"#,
+    );
     run(&place, DONE, &["packet", "check", "--template", &template]);
     assert_eq!(list(&json(&place, REFUSED, &["packet", "check", &template]), "/mistakes").len(), 5);
     run(&place, REFUSED, &["packet", "check", "--template", &wrong]);
@@ -73,11 +82,13 @@ fn a_packet_is_checked_without_a_node() {
 #[test]
 fn the_schemas_are_printed_and_are_json() {
     let place = Place::new();
-    let titles = [&["packet", "schema"][..], &["packet", "schema", "handoff"], &["packet", "schema", "evidence"]].map(|arguments| {
-        let schema: Value = serde_json::from_str(&run(&place, DONE, arguments).out).expect("JSON");
-        assert_eq!(text(&schema, "/type"), "object", "{schema:#}");
-        text(&schema, "/$schema").to_owned() + &schema["required"].to_string()
-    });
+    let titles = [&["packet", "schema"][..], &["packet", "schema", "handoff"], &["packet", "schema", "evidence"]].map(
+        |arguments| {
+            let schema: Value = serde_json::from_str(&run(&place, DONE, arguments).out).expect("JSON");
+            assert_eq!(text(&schema, "/type"), "object", "{schema:#}");
+            text(&schema, "/$schema").to_owned() + &schema["required"].to_string()
+        },
+    );
     assert!(titles[0] != titles[1] && titles[1] != titles[2]);
     assert_eq!(run(&place, DONE, &["packet", "schema"]).out, run(&place, DONE, &["packet", "schema", "packet"]).out);
     run(&place, MISUSED, &["packet", "schema", "vote"]);

@@ -14,37 +14,28 @@ use crate::{
 };
 
 const RUN: [&str; 18] = [
-    "agent", "agent_version", "code", "ended_at", "ended_in", "entry", "errors", "fence", "id", "max_errors", "message", "objective",
-    "phase", "sandbox", "started_at", "started_by", "status", "task",
+    "agent",
+    "agent_version",
+    "code",
+    "ended_at",
+    "ended_in",
+    "entry",
+    "errors",
+    "fence",
+    "id",
+    "max_errors",
+    "message",
+    "objective",
+    "phase",
+    "sandbox",
+    "started_at",
+    "started_by",
+    "status",
+    "task",
 ];
 
-/// What the agents of these stories run; the objective says what they do.
-const AGENT: &str = r#"
-import json, os, sys, time
-begin = json.loads(sys.stdin.readline())
-calls = 0
-def ask(tool, **arguments):
-    global calls
-    calls += 1
-    print(json.dumps({"id": calls, "tool": tool, "arguments": arguments}), flush=True)
-    return json.loads(sys.stdin.readline())
-packet, handoff = begin["packet"], begin["handoff"]
-plan = {"summary": "Write it.", "steps": [{"step": "write " + path, "artifact": path} for path in packet["deliverables"]]}
-if handoff: plan["acknowledges"] = handoff["id"]
-ask("submit_plan", **plan)
-what = packet["objective"]
-if what.startswith("fumble"):
-    ask("fs.write", path="/reports/draft.md", content="A draft.\n")
-    for problem in ("one", "two", "three", "four"): ask("report_problem", message=problem)
-if what.startswith("wait"):
-    ask("fs.write", path="/reports/ready", content="")
-    time.sleep(3000)
-if what.startswith("fetch"):
-    print(ask("http.get", url=what.split(" ")[1]), file=sys.stderr)
-for path in packet["deliverables"]:
-    ask("fs.write", path=path, content="# " + what + "\n")
-ask("finish")
-"#;
+/// What the agents of these stories run.
+const AGENT: &str = include_str!("agent.py");
 
 const TEMPLATE: &str = r#"{
   "deliverables": ["/reports/{task}.md"],
@@ -108,16 +99,31 @@ fn a_run_is_followed_to_its_end_and_looked_at_afterwards() {
     let (place, node) = at_work(&["scribe"], "T1", 9);
     let said = run(&place, DONE, &["run", "start", "scribe", "--task", "week-47", "Write the report"]);
     // Live on stderr, in order; the record on stdout.
-    let told = ["run.started", "BOOTSTRAP → PREFLIGHT", "run.agent_started", "PLAN → EXECUTE", "fs.write /reports/week-47.md was allowed", "EXECUTE → VERIFY", "REPORT", "completed in REPORT"];
+    let told = [
+        "run.started",
+        "BOOTSTRAP → PREFLIGHT",
+        "run.agent_started",
+        "PLAN → EXECUTE",
+        "fs.write /reports/week-47.md was allowed",
+        "EXECUTE → VERIFY",
+        "REPORT",
+        "completed in REPORT",
+    ];
     assert!(told.map(|text| at(&said, text)).is_sorted(), "{said:#?}");
-    assert!(said.out.contains("completed") && said.out.contains("scribe.acme.internal") && !said.out.contains("PREFLIGHT"), "{said:#?}");
+    assert!(
+        said.out.contains("completed") && said.out.contains("scribe.acme.internal") && !said.out.contains("PREFLIGHT"),
+        "{said:#?}"
+    );
     let file = place.home().join("agents/acme.internal/scribe/files/reports/week-47.md");
     assert_eq!(fs::read_to_string(file).expect("it wrote it"), "# Write the report\n");
 
     // The same with a packet of its own, and as JSON.
     let record = json(&place, DONE, &["run", "start", "scribe", "--task", "week-48", "Write another"]);
     assert!(RUN.iter().all(|name| fields(&record).contains(name)), "{record:#}");
-    assert_eq!((text(&record, "/status"), text(&record, "/ended_in"), text(&record, "/task")), ("completed", "REPORT", "week-48"));
+    assert_eq!(
+        (text(&record, "/status"), text(&record, "/ended_in"), text(&record, "/task")),
+        ("completed", "REPORT", "week-48")
+    );
     let id = text(&record, "/id");
     let shown = json(&place, DONE, &["run", "show", id]);
     assert_eq!(shown["run"], record);
@@ -131,13 +137,19 @@ fn a_run_is_followed_to_its_end_and_looked_at_afterwards() {
     assert_eq!(text(&shown, "/artifacts/0/path"), "/reports/week-48.md");
     assert_eq!(text(&shown, "/report/run"), id);
     let told = run(&place, DONE, &["run", "show", id]).out;
-    for block in ["What it was told", "What it planned", "What happened", "What it left", "Its report", "run evidence"] {
+    for block in ["What it was told", "What it planned", "What happened", "What it left", "Its report", "run evidence"]
+    {
         assert!(told.contains(block), "{block}: {told}");
     }
 
     let runs = json(&place, DONE, &["run", "list"]);
-    assert_eq!(list(&runs, "/runs").iter().map(|run| text(run, "/task")).collect::<Vec<_>>(), ["week-49", "week-48", "week-47"]);
-    for (filter, count) in [(["--task", "week-47"], 1), (["--agent", "scribe"], 3), (["--limit", "2"], 2), (["--agent", "nobody"], 0)] {
+    assert_eq!(
+        list(&runs, "/runs").iter().map(|run| text(run, "/task")).collect::<Vec<_>>(),
+        ["week-49", "week-48", "week-47"]
+    );
+    for (filter, count) in
+        [(["--task", "week-47"], 1), (["--agent", "scribe"], 3), (["--limit", "2"], 2), (["--agent", "nobody"], 0)]
+    {
         let found = json(&place, DONE, &[&["run", "list"][..], &filter].concat());
         assert_eq!(list(&found, "/runs").len(), count, "{filter:?}");
     }
@@ -178,6 +190,9 @@ fn a_run_is_stopped_with_its_children_and_the_agent_goes_on() {
     for name in ["packet", "state", "errors", "heartbeat", "lock"] {
         assert!(keys.contains(&own(name).as_str()), "{name}: {keys:?}");
     }
+    // Who was refused beside it does not hide it.
+    let now = json(&place, DONE, &["state", "get", &own("state")]);
+    assert!(text(&now, "/entries/0/value").contains(&parent), "{now:#}");
     let active = json(&place, DONE, &["state", "get", "task:else:active_agent"]);
     assert_eq!(text(&active, "/entries/0/value"), "other.acme.internal");
     let lock = json(&place, DONE, &["state", "get", &own("lock")]);
@@ -194,7 +209,10 @@ fn a_run_is_stopped_with_its_children_and_the_agent_goes_on() {
     assert_eq!(text(&json(&place, DONE, &["run", "show", &other]), "/run/status"), "live");
     run(&place, REFUSED, &["state", "get", &own("lock")]);
     run(&place, REFUSED, &["state", "get", &own("heartbeat")]);
-    assert_eq!(text(&json(&place, DONE, &["run", "start", "scribe", "--task", "again", "Write"]), "/status"), "completed");
+    assert_eq!(
+        text(&json(&place, DONE, &["run", "start", "scribe", "--task", "again", "Write"]), "/status"),
+        "completed"
+    );
     let doctor = json(&place, DONE, &["doctor"]);
     assert!(list(&doctor, "/checks").iter().all(|check| text(check, "/status") != "failed"), "{doctor:#}");
     assert!(run(&place, DONE, &["node", "status"]).out.contains("grade A"));
@@ -245,7 +263,10 @@ fn a_revoked_agent_leaves_a_handoff_and_comes_back_one_tier_lower() {
     let revoked = json(&place, DONE, &["agent", "revoke", "novice", "--reason", "it reads too much"]);
     assert_eq!((text(&revoked, "/reason"), text(&revoked, "/run")), ("BY_PERSON", live.as_str()));
     assert_eq!(text(&json(&place, DONE, &["run", "show", &live]), "/run/status"), "revoked");
-    assert_eq!(text(&json(&place, REFUSED, &["agent", "revoke", "novice", "--reason", "again"]), "/code"), "AGENT_REVOKED");
+    assert_eq!(
+        text(&json(&place, REFUSED, &["agent", "revoke", "novice", "--reason", "again"]), "/code"),
+        "AGENT_REVOKED"
+    );
     let idle = json(&place, DONE, &["agent", "revoke", "veteran", "--reason", "it rests"]);
     assert_eq!(idle["run"], Value::Null);
     run(&place, MISUSED, &["agent", "revoke", "veteran", "--reason", ""]);

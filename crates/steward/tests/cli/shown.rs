@@ -5,7 +5,8 @@ use crate::{DONE, REFUSED, demo, json, list, run, text};
 #[test]
 fn the_demo_runs_a_task_through_all_phases_and_another_to_a_successor() {
     let (place, node) = demo();
-    let table: Vec<&str> = node.said().lines().skip_while(|line| !line.contains("some of them ran")).skip(2).take(4).collect();
+    let table: Vec<&str> =
+        node.said().lines().skip_while(|line| !line.contains("some of them ran")).skip(2).take(4).collect();
     let expected = [
         ["completed", "designer on design", ""],
         ["revoked", "novice on migration", "[ERROR_BUDGET_EXCEEDED]"],
@@ -18,11 +19,18 @@ fn the_demo_runs_a_task_through_all_phases_and_another_to_a_successor() {
     }
     assert_eq!(table.len(), 4, "{}", node.said());
     let runs = json(&place, DONE, &["run", "list"]);
-    let ended: Vec<_> = list(&runs, "/runs").iter().rev().map(|run| (text(run, "/status"), text(run, "/ended_in"))).collect();
-    assert_eq!(ended, [("completed", "REPORT"), ("revoked", "EXECUTE"), ("refused", "BOOTSTRAP"), ("completed", "REPORT")]);
+    let ended: Vec<_> =
+        list(&runs, "/runs").iter().rev().map(|run| (text(run, "/status"), text(run, "/ended_in"))).collect();
+    assert_eq!(
+        ended,
+        [("completed", "REPORT"), ("revoked", "EXECUTE"), ("refused", "BOOTSTRAP"), ("completed", "REPORT")]
+    );
     let veteran = text(&runs, "/runs/0/id");
     let handoff = json(&place, DONE, &["handoff", "show", "migration"]);
-    assert_eq!((text(&handoff, "/acknowledged_by"), text(&handoff, "/handoff/artifacts/0/path")), (veteran, "/reports/draft.md"));
+    assert_eq!(
+        (text(&handoff, "/acknowledged_by"), text(&handoff, "/handoff/artifacts/0/path")),
+        (veteran, "/reports/draft.md")
+    );
     let shown = run(&place, DONE, &["run", "show", veteran]).out;
     assert!(shown.contains("What it took over") && shown.contains("novice.acme.internal"), "{shown}");
 

@@ -24,12 +24,14 @@ fn a_node_says_what_it_is_and_does() {
             "people",
             "policy_mistakes",
             "policy_version",
+            "runs_live",
+            "sandbox",
             "started_at",
             "unauthenticated",
             "version",
         ]
     );
-    assert_eq!((number(&status, "/agents"), number(&status, "/people")), (3, 2));
+    assert_eq!((number(&status, "/agents"), number(&status, "/people")), (6, 2));
     assert_eq!((text(&status, "/namespace"), text(&status, "/version")), ("acme.internal", env!("CARGO_PKG_VERSION")));
     let doctor = json(&place, DONE, &["doctor"]);
     let checks: Vec<_> = list(&doctor, "/checks").iter().map(|c| (text(c, "/name"), text(c, "/status"))).collect();

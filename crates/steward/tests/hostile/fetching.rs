@@ -95,7 +95,8 @@ fn ok(body: &str) -> String {
 fn nothing_is_fetched_from_where_it_must_not_be() {
     let inside = Host::begin(|_| ok("secret"));
     let hidden = inside.port;
-    let open = Host::begin(move |target| match target {
+    let open = Host::begin(move |target| {
+        match target {
         "/jump" => format!(
             "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{hidden}/secret\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         ),
@@ -105,6 +106,7 @@ fn nothing_is_fetched_from_where_it_must_not_be() {
         }
         "/cut" => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_owned(),
         _ => ok("open"),
+    }
     });
     let port = open.port;
     let house = House::begin(&[
@@ -169,13 +171,22 @@ fn nothing_is_fetched_from_where_it_must_not_be() {
     for ((url, expected), code) in urls.iter().zip(found["codes"].as_array().expect("codes")) {
         let code = code.as_str().expect("a code");
         let malformed = ["URL_REFUSED", "OUT_OF_SCOPE", "MALFORMED_ACTION", "NOT_PERMITTED"];
-        assert!(code == *expected || *expected == "?" && malformed.contains(&code), "{url:?}: {code}, and not {expected}");
+        assert!(
+            code == *expected || *expected == "?" && malformed.contains(&code),
+            "{url:?}: {code}, and not {expected}"
+        );
     }
     assert_eq!(inside.asked(), [""; 0], "{found:#}");
     let jump = &found["jumps"][0];
-    assert_eq!((jump["http_status"].as_u64(), jump["location"].as_str()), (Some(302), Some(format!("http://127.0.0.1:{hidden}/secret").as_str())));
+    assert_eq!(
+        (jump["http_status"].as_u64(), jump["location"].as_str()),
+        (Some(302), Some(format!("http://127.0.0.1:{hidden}/secret").as_str()))
+    );
     assert_eq!(found["jumps"][1]["http_status"], 307);
-    assert_eq!((found["cut"]["status"].as_str(), found["cut"]["error"]["code"].as_str()), (Some("unknown"), Some("OUTCOME_UNKNOWN")));
+    assert_eq!(
+        (found["cut"]["status"].as_str(), found["cut"]["error"]["code"].as_str()),
+        (Some("unknown"), Some("OUTCOME_UNKNOWN"))
+    );
     assert_eq!(found["twin"]["body"], "open", "{found:#}");
     let mut asked = open.asked();
     asked.sort();
@@ -185,6 +196,12 @@ fn nothing_is_fetched_from_where_it_must_not_be() {
     let id = unknown["effects"][0]["id"].as_str().expect("one").to_owned();
     house.does(&["effect", "resolve", &id, "--happened", "--reason", "the host says so"]);
     assert_eq!(house.json(&["node", "status"])["effects_unknown"], 0);
+    // What it was refused is on record: each kind of it once, then it is counted.
+    let refused = house.json(&["action", "list", "--agent", "fetcher", "--decision", "deny"]).to_string();
+    assert!(
+        refused.contains(&urls[0].0) && refused.contains("NOT_PERMITTED") && refused.contains("OUT_OF_SCOPE"),
+        "{refused}"
+    );
     // The node was not asked by itself.
     assert_eq!(house.json(&["node", "status"])["unauthenticated"], 0);
     house.close();

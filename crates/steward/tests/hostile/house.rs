@@ -83,8 +83,9 @@ pub(crate) struct Followed {
 pub(crate) struct Ended {
     pub(crate) exit: Option<i32>,
     pub(crate) run: Value,
-    /// What was told on standard error while it was followed.
-    pub(crate) told: String,
+    /// What was told on standard error while it was followed: shown when a test fails.
+    #[expect(dead_code, reason = "it is read by its Debug")]
+    told: String,
 }
 
 impl House {

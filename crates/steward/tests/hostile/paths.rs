@@ -93,10 +93,31 @@ fn a_path_leads_nowhere_but_into_the_agent_s_own_folder() {
     assert_eq!(fs::read_to_string(other.join("private")).expect("there"), "the victim's own");
     assert_eq!(fs::read_to_string(own.join("own")).expect("there"), "mine");
     assert!(fs::symlink_metadata(own.join("file-link")).expect("there").is_symlink(), "what stood there stands there");
-    // What was read and refused is on record, with what was asked for.
-    let refused = house.json(&["effect", "list"]);
-    assert!(!refused.to_string().contains("\"succeeded\",\"resource\":\"/file-link\""), "{refused:#}");
+    // What was tried is on record, with what became of it.
+    let effects = house.json(&["effect", "list"]);
+    let of = |path: &str| {
+        let list = effects["effects"].as_array().expect("a list");
+        let effect = list.iter().find(|effect| effect["resource"] == path);
+        effect.map_or(Value::Null, |effect| json!([effect["status"], effect["error_code"]]))
+    };
+    for path in ["/file-link", "/hard", "/fifo", "/folder-link/new", "/sideways"] {
+        assert_eq!(of(path)[0], "failed", "{path}: {effects:#}");
+        assert!(
+            ["PATH_REFUSED", "TARGET_NOT_A_FILE"].contains(&of(path)[1].as_str().unwrap_or("?")),
+            "{path}: {}",
+            of(path)
+        );
+    }
     house.close();
+}
+
+/// Ends what goes on beside, also when a test fails.
+struct Until<'a>(&'a AtomicBool);
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -138,10 +159,8 @@ fn a_folder_that_becomes_a_link_meanwhile_is_not_followed() {
                 std::thread::yield_now();
             }
         });
-        let run = house.start("racer", &Terms::default());
-        let ended = run.ended();
-        over.store(true, Ordering::Relaxed);
-        ended
+        let _until = Until(&over);
+        house.run("racer", &Terms::default())
     });
     ended.is("completed", "COMPLETED");
     let found = house.found("racer");

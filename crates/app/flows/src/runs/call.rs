@@ -46,22 +46,13 @@ pub(crate) async fn answer(runner: &Runner, id: &RunId, live: &Live, call: &Call
     let answered = match slow_down(runner, id) {
         Err(error) => Err(error),
         Ok(()) => match call.tool.as_str() {
-            "submit_plan" => {
-                let _alone = live.order.write().await;
-                submit(runner, id, call).await
-            }
+            "submit_plan" => submit(runner, id, call).await,
             "report_problem" => report(runner, id, call).await,
-            "finish" => {
-                let _alone = live.order.write().await;
-                finish(runner, id, call).await
-            }
-            _ => {
-                let _shared = live.order.read().await;
-                match too_many(live) {
-                    Some(error) => Err(error),
-                    None => act(runner, id, live, call).await,
-                }
-            }
+            "finish" => finish(runner, id, call).await,
+            _ => match too_many(live) {
+                Some(error) => Err(error),
+                None => act(runner, id, live, call).await,
+            },
         },
     };
     let phase = phase(runner, id);

@@ -59,17 +59,25 @@ async fn drive(runner: &Arc<Runner>, id: &RunId, live: &Arc<Live>, session: Sess
     let mut calls = JoinSet::new();
     let mut finished = false;
     let mut exited = None;
+    // What takes the run to its next phase waits for what was asked before it, and what is asked after it waits for that.
+    let mut turn: Option<Line> = None;
+    let mut alone = false;
+    let answering = |line: Line| {
+        let (runner, id, live, to_agent) = (Arc::clone(runner), id.clone(), Arc::clone(live), to_agent.clone());
+        async move { answer(&runner, &id, &live, line, &to_agent).await }
+    };
     while exited.is_none() && !finished {
+        if calls.is_empty() {
+            alone = turn.is_some();
+            turn.take().map(&answering).into_iter().for_each(|call| _ = calls.spawn(call));
+        }
         tokio::select! {
             biased;
             () = live.over() => break,
             Some(done) = calls.join_next(), if !calls.is_empty() => finished = done.map_err(Error::broken)?,
-            line = from_agent.recv(), if calls.len() < MAX_CALLS => match line {
-                Some(line) => {
-                    let (runner, id, live, to_agent) =
-                        (Arc::clone(runner), id.clone(), Arc::clone(live), to_agent.clone());
-                    calls.spawn(async move { answer(&runner, &id, &live, line, &to_agent).await });
-                }
+            line = from_agent.recv(), if turn.is_none() && !alone && calls.len() < MAX_CALLS => match line {
+                Some(line) if moves_on(&line) => turn = Some(line),
+                Some(line) => _ = calls.spawn(answering(line)),
                 // It closed its output: all that is left is to wait for its end.
                 None => exited = Some((&mut exit).await),
             },
@@ -102,6 +110,12 @@ async fn drive(runner: &Arc<Runner>, id: &RunId, live: &Arc<Live>, session: Sess
     Ok(())
 }
 
+/// Whether a line takes the run to its next phase, if it is let.
+fn moves_on(line: &Line) -> bool {
+    let Line::Text(line) = line else { return false };
+    protocol::read(line).is_ok_and(|call| ["submit_plan", "finish"].contains(&call.tool.as_str()))
+}
+
 /// Answers a line. Tells whether the agent is finished.
 async fn answer(
     runner: &Arc<Runner>,
@@ -121,8 +135,13 @@ async fn answer(
         }
         Line::NotText => (call::garbled(runner, id, "a line is not UTF-8".to_owned()).await, false),
     };
-    // Who does not listen is not told.
-    let _ = to_agent.send(said).await;
+    // Who does not listen is not told; who is finished is not waited for.
+    if finished {
+        let wait = std::time::Duration::from_millis(LEAVE_WITHIN_MS);
+        let _ = tokio::time::timeout(wait, to_agent.send(said)).await;
+    } else {
+        let _ = to_agent.send(said).await;
+    }
     finished
 }
 

@@ -59,9 +59,6 @@ pub struct Runner {
 pub(crate) struct Live {
     /// Held for each step, so that the steps of one run do not make each other stale.
     pub(crate) turn: tokio::sync::Mutex<()>,
-    /// Shared by the actions that are under way, and held alone by what takes the run to its next phase: what an agent asked for before
-    /// is done before.
-    pub(crate) order: tokio::sync::RwLock<()>,
     /// Ends the agent's process.
     killer: Mutex<Option<Killer>>,
     /// Ends the tools that run for it.

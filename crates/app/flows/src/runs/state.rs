@@ -82,7 +82,7 @@ fn all(runner: &Runner) -> Result<Vec<StateEntry>, Error> {
     let now = context.now();
     context.store.read(|reader| {
         let filter = RunFilter { limit: MAX_RUNS, ..RunFilter::default() };
-        // Newest first: the first of an agent is its current one.
+        // Newest first: an agent's current one is the first that is live, and without any the first.
         let runs = steward_app_runs::runs(reader, &filter)?;
         let mut entries = Vec::new();
         let mut agents = BTreeSet::new();
@@ -90,7 +90,8 @@ fn all(runner: &Runner) -> Result<Vec<StateEntry>, Error> {
         for run in &runs {
             tasks.entry(run.state.task.to_string()).or_default().push(run);
             if agents.insert(run.state.agent.clone()) {
-                entries.extend(of_agent(runner, run, now));
+                let live = runs.iter().find(|other| other.state.agent == run.state.agent && other.is_live());
+                entries.extend(of_agent(runner, live.unwrap_or(run), now));
                 let lock = lock(reader, &run.state.agent)?;
                 if let (Some(holder), Some(until)) = (&lock.run, lock.expires_at) {
                     entries.push(StateEntry {

@@ -234,22 +234,28 @@ impl Work {
         if self.chance.below(2) == 0 {
             self.until(&below.id, |run| run.phase == "EXECUTE").await?;
         }
-        match self.operator.stop_run(&above.id, &because("it takes too long")).await {
-            Ok(run) => {
-                self.facts.heard(&run);
-                assert_eq!(run.status, "stopped", "{run:#?}");
-                self.counts();
-                let run = self.operator.run(&below.id, None).await?.run;
-                self.facts.heard(&run);
-                assert_eq!(run.status, "stopped", "a child is stopped before its parent's stop is answered: {run:#?}");
-                Ok(())
+        if self.chance.below(3) == 0 {
+            self.revokes(&parent).await?;
+        } else {
+            match self.operator.stop_run(&above.id, &because("it takes too long")).await {
+                Ok(run) => {
+                    self.facts.heard(&run);
+                    assert_eq!(run.status, "stopped", "{run:#?}");
+                    self.counts();
+                }
+                // With the node.
+                Err(error) => match refusal(error)?.as_str() {
+                    "RUN_OVER" => return Ok(()),
+                    code => panic!("{parent}: {code}"),
+                },
             }
-            // With the node.
-            Err(error) => match refusal(error)?.as_str() {
-                "RUN_OVER" => Ok(()),
-                code => panic!("{parent}: {code}"),
-            },
         }
+        for id in [&above.id, &below.id] {
+            let run = self.operator.run(id, None).await?.run;
+            self.facts.heard(&run);
+            assert_ne!(run.status, "live", "it has ended, with its children, before that is answered: {run:#?}");
+        }
+        Ok(())
     }
 
     async fn halt(&mut self) -> Result<(), CallError> {
