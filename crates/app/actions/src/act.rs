@@ -130,6 +130,9 @@ pub async fn perform(
         }
     };
     let tool = Tool::of(action.name().as_str(), tools.is_some());
+    if tool == Some(Tool::Write) {
+        context.has_room()?;
+    }
     let content = match (&asked.content, tool) {
         (None, Some(Tool::Write)) => {
             return Err(Error::invalid("`content` is missing: say what is to be written"));

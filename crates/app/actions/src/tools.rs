@@ -6,7 +6,10 @@
 //!
 //! Deliberately absent: what a tool may be given beside the agent's own folder, read-only.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use steward_app_node::{Caller, Context, Error, Granted, code};
 use steward_clock::mishap;
@@ -16,6 +19,8 @@ use steward_naming::{Name, RunId, TraceId};
 use steward_permit::{Action, ResourceKind, Tier, Warrant};
 use steward_seal::{Digest, json};
 use steward_worker::{EndedBy, Grade, Killer, Limits, Mount, Output, Spec, Worker};
+
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     act::{self, Asked, Done, blocking},
@@ -42,30 +47,50 @@ pub struct Tools {
 }
 
 /// The tools of a run that are running.
-#[derive(Clone, Default)]
-pub struct Running(Arc<std::sync::Mutex<RunningState>>);
+#[derive(Clone)]
+pub struct Running(Arc<RunningState>);
 
-#[derive(Default)]
 struct RunningState {
-    is_over: bool,
-    killers: Vec<Killer>,
+    is_over: watch::Sender<bool>,
+    killers: Mutex<Vec<Killer>>,
+    /// How many programs run at once for one agent: each has memory of its own, and its output is held in the node's.
+    places: Semaphore,
+}
+
+/// The most programs that run at once for one agent.
+const MAX_PROGRAMS: usize = 4;
+
+impl Default for Running {
+    fn default() -> Self {
+        Self(Arc::new(RunningState {
+            is_over: watch::Sender::new(false),
+            killers: Mutex::default(),
+            places: Semaphore::new(MAX_PROGRAMS),
+        }))
+    }
 }
 
 impl Running {
     /// Ends all, and whatever is started later.
     pub fn end(&self) {
-        let mut state = self.0.lock().expect("no holder of this lock panics");
-        state.is_over = true;
-        state.killers.drain(..).for_each(|killer| killer.kill());
+        let mut killers = self.0.killers.lock().expect("no holder of this lock panics");
+        self.0.is_over.send_replace(true);
+        killers.drain(..).for_each(|killer| killer.kill());
+    }
+
+    /// Waits until the run is over.
+    async fn over(&self) {
+        // The sender is in `self`, so that it cannot be gone.
+        let _ = self.0.is_over.subscribe().wait_for(|over| *over).await;
     }
 
     /// Ends with the run.
     fn add(&self, killer: Killer) {
-        let mut state = self.0.lock().expect("no holder of this lock panics");
-        if state.is_over {
+        let mut killers = self.0.killers.lock().expect("no holder of this lock panics");
+        if *self.0.is_over.borrow() {
             killer.kill();
         } else {
-            state.killers.push(killer);
+            killers.push(killer);
         }
     }
 }
@@ -241,6 +266,11 @@ async fn run_program(
     mounts.push(Mount { from: tools.work.clone(), at: WORK.to_owned(), executable: true });
     let spec = Spec { argv, env: Vec::new(), mounts, limits: Limits::TOOL, minimum: minimum_grade(tools.tier) };
     let (worker, running) = (Arc::clone(&tools.worker), tools.running.clone());
+    let _place = tools.running.0.places.acquire().await.expect("the places are never closed");
+    if *tools.running.0.is_over.borrow() {
+        let error = Some((code::INTERRUPTED.to_owned(), "the run ended before it was started".to_owned()));
+        return Ok((act::settled(context, effect, Status::Failed, error, None).await?, None));
+    }
     mishap::at("tool.run.before").map_err(Error::broken)?;
     let ran = blocking(move || worker.run_until(&warrant, &action, &spec, b"", &|killer| running.add(killer))).await?;
     mishap::at("tool.run.after").map_err(Error::broken)?;
@@ -276,7 +306,17 @@ pub(crate) async fn fetch(
     effect: EffectRow,
 ) -> Result<(EffectRow, Option<Product>), Error> {
     mishap::at("tool.fetch.before").map_err(Error::broken)?;
-    let fetched = tools.fetcher.get(warrant, &action).await;
+    let fetched = tokio::select! {
+        biased;
+        // Dropping it ends it: nothing is sent for a run that is over. What was sent before, nobody can take back.
+        () = tools.running.over() => {
+            let why = "the run ended while the host was asked; whether it heard of it is not known: a person must look, and say so \
+                       with `steward effect resolve`";
+            let error = Some((code::OUTCOME_UNKNOWN.to_owned(), why.to_owned()));
+            return Ok((act::settled(context, effect, Status::Unknown, error, None).await?, None));
+        }
+        fetched = tools.fetcher.get(warrant, &action) => fetched,
+    };
     mishap::at("tool.fetch.after").map_err(Error::broken)?;
     match fetched {
         Ok(fetched) => {

@@ -4,9 +4,11 @@
 
 mod authenticate;
 mod open;
+mod outside;
 pub mod runs;
 mod tend;
 
 pub use authenticate::authenticate;
 pub use open::{DOCUMENT_KEY, OpenError, Opened, Settings, TREE_HEAD_KEY, Workers, close, migrations, open};
+pub use outside::act;
 pub use tend::{Tended, tend};

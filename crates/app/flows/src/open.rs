@@ -28,6 +28,9 @@ pub const TREE_HEAD_KEY: &str = "tree-head";
 /// The key that signs documents.
 pub const DOCUMENT_KEY: &str = "document";
 
+/// What sandboxes show of the system.
+const SHOWN: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc"];
+
 /// How long effects that are under way may take to end when the node stops: one commits twice and syncs a file.
 const SETTLE_WITHIN_S: u64 = 10;
 
@@ -219,6 +222,12 @@ fn worker(settings: &Settings, context: &Context) -> (Option<Arc<dyn Worker>>, S
         Workers::Other(worker) => return (Some(Arc::clone(worker)), String::new()),
         Workers::Sandboxed(program) => program.clone(),
     };
+    // Every sandbox shows the system's programs: a home among them would be shown with them, keys and all.
+    let home = settings.home.path().canonicalize().unwrap_or_else(|_| settings.home.path().to_owned());
+    if let Some(shown) = SHOWN.iter().find(|shown| home.starts_with(shown)) {
+        let why = format!("the home lies in `{shown}`, which every sandbox shows; move it elsewhere to start agents");
+        return (None, why);
+    }
     // Of this ledger alone: two homes on one machine do not end each other's processes.
     let origin = context.store.head_key().name().rsplit('/').next().unwrap_or_default().to_owned();
     match Launcher::start(LauncherSettings { helper: program, instance: origin }) {

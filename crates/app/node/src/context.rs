@@ -19,12 +19,16 @@ use steward_worker::Folders;
 
 use crate::{
     caller::Caller,
+    code,
     denials::{Denials, Noted},
-    error::Error,
+    error::{Error, Kind},
     halt::Halt,
     policy::InForce,
     under_way::UnderWay,
 };
+
+/// What must be free on the disk before an agent may write or start: some thousand records of stopping, revoking and halting.
+pub(crate) const MIN_FREE_BYTES: u64 = 32 << 20;
 
 /// The type of the document that says who a node is.
 pub const IDENTITY_TYPE: &str = "application/vnd.steward.identity.v1+json";
@@ -118,6 +122,22 @@ impl Context {
     /// Puts another policy in force, after it was recorded.
     pub fn put_in_force(&self, policy: InForce) {
         self.policy.store(Arc::new(policy));
+    }
+
+    /// Refuses what would fill the disk, while there is still room to take leave away (SEC-5): runs and agents' writes.
+    ///
+    /// # Errors
+    /// Less is free than [`MIN_FREE_BYTES`], or the disk cannot be asked.
+    pub fn has_room(&self) -> Result<(), Error> {
+        let free = self.folders.free_bytes().map_err(Error::broken)?;
+        if free >= MIN_FREE_BYTES {
+            return Ok(());
+        }
+        let message = format!(
+            "only {} MiB are free on the node's disk; what is left is kept for stopping, revoking and halting: make room",
+            free >> 20
+        );
+        Err(Error::new(Kind::Unavailable, code::STORE_FULL, message))
     }
 
     /// Whether the node is halted.

@@ -34,6 +34,10 @@ pub enum FilesError {
     },
 }
 
+/// Files that came with runs: a home of an earlier version has none, so that nobody can have taken them out there. Without them
+/// nobody could start a run, halt the node or revoke an agent. Whoever wants less of them empties them.
+const NEW: [&str; 2] = ["plans.cedar", "runs.cedar"];
+
 /// Writes the policy that ships into `folder`, if there is none yet: whole or not at all.
 ///
 /// # Errors
@@ -44,6 +48,12 @@ pub fn install(folder: &Path) -> Result<bool, FilesError> {
         let (schema, path) = (Sources::shipped().schema, folder.join(Sources::SCHEMA_FILE));
         if fs::read_to_string(&path).ok().as_deref() != Some(schema.text.as_str()) {
             fs::write(&path, &schema.text).map_err(|e| at(&path, e))?;
+        }
+        for source in Sources::shipped().policies.iter().filter(|source| NEW.contains(&source.name.as_str())) {
+            let path = folder.join(&source.name);
+            if !path.exists() {
+                fs::write(&path, &source.text).map_err(|e| at(&path, e))?;
+            }
         }
         return Ok(false);
     }

@@ -22,4 +22,4 @@ pub use rows::{
     handoff_of, latest_handoff, left_over, live_runs, lock, locks_that_lapsed, metrics, open_revocation, revocation,
     revocations, run, runs, runs_of_task,
 };
-pub use step::{Joined, NewRun, Stepped, begin, refuse_to_begin, renew, step};
+pub use step::{Joined, NOT_THE_AGENTS, NewRun, Stepped, begin, refuse_to_begin, renew, step};

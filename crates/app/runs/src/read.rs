@@ -10,8 +10,8 @@ use crate::rows::{self, RunFilter, RunRow};
 /// The most runs that one answer lists.
 const MAX_LISTED: u32 = 1000;
 
-/// The most entries of a run that are read at once.
-const MAX_EVENTS: usize = 10_000;
+/// The most entries of a run that are read at once: a run's actions are three each, and are bounded; this is more than twice that.
+const MAX_EVENTS: usize = 20_000;
 
 /// Runs, newest first.
 ///

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 use steward_app_node::{Caller, Context, Error, Granted, Kind, code};
-use steward_governor::{Begin, Command, Effect, Ending, Packet, Refusal, Run};
+use steward_governor::{Begin, Command, Effect, Ending, MAX_MESSAGE_CHARS, Packet, Refusal, Run};
 use steward_ledger::{BodyOutcome, kind};
 use steward_naming::{CredentialId, HandoffId, Name, RunId, TraceId};
 use steward_permit::{ResourceKind, Tier};
@@ -21,14 +21,20 @@ use crate::{
 /// How often a step that was stale is tried again: with each try it is made anew from what is there then.
 const ATTEMPTS: u32 = 5;
 
-/// Codes of endings that are no doing of the agent: they count neither for nor against it.
-const NOT_THE_AGENTS: [&str; 12] = [
+/// Codes of endings and failed effects that are the node's own, or nobody's: they count neither for nor against the agent, and cost
+/// it nothing.
+pub const NOT_THE_AGENTS: &[&str] = &[
     code::INTERRUPTED,
     code::LOCK_LOST,
     code::STORE_FULL,
     code::STORE_CLOSED,
     code::INTERNAL,
+    code::BUSY,
+    "HALTED",
+    "BROKEN",
+    "NO_SPACE",
     "SANDBOX_FAILED",
+    "SANDBOX_UNAVAILABLE",
     "WORKER_FULL",
     code::NEEDS_REVIEW,
     code::CANNOT_ACQUIRE_LOCK,
@@ -275,8 +281,10 @@ async fn attempt_step(
         }
     }
     let joined = join(&after, &effects)?;
-    after.package = joined.package.or(after.package);
-    after.report = joined.report.or(after.report);
+    if !lost {
+        after.package = joined.package.or(after.package);
+        after.report = joined.report.or(after.report);
+    }
     after.sandbox = joined.sandbox.clone().or(after.sandbox);
     if let Some(ended) = &after.state.ended {
         let is_the_agents = !NOT_THE_AGENTS.contains(&ended.code.as_str());
@@ -412,6 +420,14 @@ fn kind_of(before: &RunRow, after: &RunRow, command: &Command) -> &'static str {
     }
 }
 
+/// The longest type of an error that stands in an entry, in characters.
+const MAX_KIND_CHARS: usize = 64;
+
+/// A text as it stands in an entry: on one line, and not too long. It may come from an agent.
+fn clip(text: &str, max: usize) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max).collect()
+}
+
 fn details(before: &RunRow, after: &RunRow, command: &Command, effects: &[Effect]) -> Vec<(&'static str, Value)> {
     let mut said: Vec<(&'static str, Value)> = Vec::new();
     let mut say = |name, value: Value| said.push((name, value));
@@ -428,7 +444,7 @@ fn details(before: &RunRow, after: &RunRow, command: &Command, effects: &[Effect
             }
         }
         Command::Error { kind, message } | Command::Denied { code: kind, message } => {
-            say("error", json!({"type": kind, "message": message}));
+            say("error", json!({"type": clip(kind, MAX_KIND_CHARS), "message": clip(message, MAX_MESSAGE_CHARS)}));
         }
         Command::Violation { details } => say("error", json!({"type": "PROCEDURE_VIOLATION", "message": details})),
         Command::Forbidden { details } => say("error", json!({"type": "FORBIDDEN_ACTION", "message": details})),

@@ -61,6 +61,7 @@ impl Sources {
             "keys.cedar",
             "namespaces.cedar",
             "node.cedar",
+            "plans.cedar",
             "roles.cedar",
             "runs.cedar",
             "tiers/T0.cedar",

@@ -6,7 +6,7 @@
 //!
 //! Deliberately absent: a queue. One who waits for a place does not know for how long.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Builder,
@@ -23,7 +23,7 @@ pub(crate) enum NoOutcome {
     /// All places are taken: it was not begun.
     Busy,
     /// No thread or runtime could be had: it was not begun.
-    NotBegun(io::Error),
+    NotBegun,
     /// It takes too long, and is ended as soon as it rests.
     TooLong,
     /// It panicked.
@@ -46,7 +46,7 @@ impl Places {
         W: Future<Output = T> + Send + 'static,
     {
         let place = Arc::clone(&self.0).try_acquire_owned().map_err(|_| NoOutcome::Busy)?;
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(NoOutcome::NotBegun)?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|_| NoOutcome::NotBegun)?;
         let (mut teller, told) = oneshot::channel();
         let body = move || {
             let outcome = runtime.block_on(async {
@@ -63,7 +63,7 @@ impl Places {
             runtime.shutdown_background();
             drop(place);
         };
-        std::thread::Builder::new().name("fetch".to_owned()).spawn(body).map_err(NoOutcome::NotBegun)?;
+        std::thread::Builder::new().name("fetch".to_owned()).spawn(body).map_err(|_| NoOutcome::NotBegun)?;
         match timeout(most, told).await {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) => Err(NoOutcome::Lost),

@@ -59,6 +59,9 @@ pub enum FetchError {
         /// What lies below.
         source: Source,
     },
+    /// The node asks as much at once as it may, or has no thread left: nothing was begun, and it is nobody's fault who asked.
+    #[error("`{0}` was not asked: this node asks as much at once as it may; try again in a moment")]
+    Busy(String),
     /// The warrant and the action do not belong together, or the action is not one of this crate.
     #[error("{0}; ask for a decision about exactly what is to be done")]
     WarrantMismatch(&'static str),
@@ -72,14 +75,22 @@ impl FetchError {
             Self::HostNotAllowed { .. } => "HOST_NOT_ALLOWED",
             Self::AddressRefused { .. } => "ADDRESS_REFUSED",
             Self::Failed { .. } => "FETCH_FAILED",
+            Self::Busy(_) => "BUSY",
             Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
             Self::WarrantMismatch(_) => "WARRANT_MISMATCH",
         }
     }
 
     /// Every code.
-    pub const CODES: &[&str] =
-        &["URL_REFUSED", "HOST_NOT_ALLOWED", "ADDRESS_REFUSED", "FETCH_FAILED", "OUTCOME_UNKNOWN", "WARRANT_MISMATCH"];
+    pub const CODES: &[&str] = &[
+        "URL_REFUSED",
+        "HOST_NOT_ALLOWED",
+        "ADDRESS_REFUSED",
+        "FETCH_FAILED",
+        "BUSY",
+        "OUTCOME_UNKNOWN",
+        "WARRANT_MISMATCH",
+    ];
 
     /// Whether something may have been sent.
     pub fn is_unknown(&self) -> bool {

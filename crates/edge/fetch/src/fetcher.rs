@@ -205,15 +205,7 @@ async fn read(target: &Target, mut response: Response) -> Result<Fetched, FetchE
 fn no_outcome(target: &Target, why: NoOutcome) -> FetchError {
     let host = target.host().to_owned();
     match why {
-        NoOutcome::Busy => {
-            let source = "all places are taken".into();
-            FetchError::Failed { host, why: "would be one more than this node asks at once", source }
-        }
-        NoOutcome::NotBegun(source) => FetchError::Failed {
-            host,
-            why: "cannot be asked, for this node is out of threads or files",
-            source: source.into(),
-        },
+        NoOutcome::Busy | NoOutcome::NotBegun => FetchError::Busy(host),
         NoOutcome::TooLong => {
             FetchError::OutcomeUnknown { host, why: TOO_LATE, source: io::Error::from(io::ErrorKind::TimedOut).into() }
         }

@@ -79,6 +79,15 @@ impl Folders {
         }
     }
 
+    /// How many bytes are free on the disk that the folders, and with them the node's store, are on.
+    ///
+    /// # Errors
+    /// The file system says no.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::fstatvfs(&self.root)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     /// Whether bytes of `action` are staged, whole or in part.
     ///
     /// # Errors

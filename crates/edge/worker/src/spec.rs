@@ -69,7 +69,7 @@ impl Limits {
         wall_ms: 10 * 60 * 1000,         // a plan of a large infrastructure takes minutes
         memory_bytes: 512 * 1024 * 1024, // compilers and planners of modest size
         processes: 64,                   // a pipeline of programs with a few threads each
-        output_bytes: 8 * 1024 * 1024,   // it is held in memory, whole, and may become a file of that size
+        output_bytes: 1024 * 1024,       // it is held in memory, whole; four times what an agent is given back
         scratch_bytes: 128 * 1024 * 1024,
         open_files: 512,
     };

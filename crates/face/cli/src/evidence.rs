@@ -96,6 +96,9 @@ fn take_steps(
         }
         None => found.not_proven.push("what it made: the run did not come as far as an evidence package".to_owned()),
     }
+    found.not_proven.push(
+        "the summary's tier, version, times, error count, lock number and sandbox, and the node's identity: look at the entries".to_owned(),
+    );
     found.not_proven.extend(open_questions(&entries));
     Ok(())
 }

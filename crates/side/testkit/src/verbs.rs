@@ -187,7 +187,7 @@ impl TestNode {
             content: Some(content.to_vec()),
             ..Asked::default()
         };
-        steward_app_actions::act(self.context(), caller, asked).await
+        steward_app_flows::act(self.context(), caller, asked).await
     }
 
     /// Starts a run of an agent with a packet, for somebody who authenticates anew.

@@ -198,7 +198,7 @@ fn a_flood_of_calls_is_slowed_down_and_nothing_else() {
     let house = House::begin(&[]);
     // Without waiting for a single answer; what is refused by rate costs nothing, and nothing is done for it.
     let flooder = "from asking import *\nimport threading\nnode = Node(); node.plan(); node.tell('small', 'x')\n\
-        N = 3000\n\
+        N = 1500\n\
         codes = {}\n\
         def listen():\n    \
             for n in range(N):\n        \
@@ -224,9 +224,8 @@ fn a_flood_of_calls_is_slowed_down_and_nothing_else() {
     flooder.ended().is("completed", "COMPLETED");
     let codes = house.found("flooder");
     let count = |code: &str| codes[code].as_u64().unwrap_or_default();
-    assert_eq!(count("OK") + count("RATE_LIMITED"), 3000, "{codes}");
-    assert!(count("RATE_LIMITED") > 0, "{codes}");
-    // A burst of 200, and 100 a second.
+    assert_eq!(count("OK") + count("RATE_LIMITED"), 1500, "{codes}");
+    // A burst of 200, and 100 a second, however fast the machine is.
     assert!(count("OK") <= 200 + count("ms") / 10 + 100, "{codes}");
     house.close();
 }

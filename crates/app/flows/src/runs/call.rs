@@ -7,13 +7,13 @@
 //!
 //! Deliberately absent: the process that calls (drive.rs), and what a step does (governor).
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 use steward_app_actions::{Asked, Status, rows::effects_of_run};
 use steward_app_agents::rows as agents;
 use steward_app_node::{Caller, Error, Kind, code, without_note};
-use steward_app_runs::{Joined, RunRow};
+use steward_app_runs::{Joined, NOT_THE_AGENTS, RunRow};
 use steward_clock::mishap;
 use steward_governor::{Command, Phase, Plan, Refusal};
 use steward_naming::RunId;
@@ -38,18 +38,27 @@ pub(crate) const HEARTBEAT_MS: u64 = 10 * 60 * 1000;
 /// The most actions of a run: three entries each, so that its evidence can be read whole.
 pub(crate) const MAX_ACTIONS: u64 = 3_000;
 
+/// The most bytes that a run writes, as they are sent: what a disk of modest size bears from every run at once.
+pub(crate) const MAX_WRITTEN_BYTES: u64 = 256 << 20;
+
+/// The longest that an agent which calls too often is made to wait for its answer, in milliseconds: meanwhile fewer of its lines are read.
+const MAX_WAIT_MS: u64 = 1_000;
+
 /// How often a call is tried again because something changed under it.
 const ATTEMPTS: u32 = 3;
 
 /// Answers a call. Tells whether the agent is finished.
 pub(crate) async fn answer(runner: &Runner, id: &RunId, live: &Live, call: &Call) -> (String, bool) {
     let answered = match slow_down(runner, id) {
-        Err(error) => Err(error),
+        Err((error, wait_ms)) => {
+            tokio::time::sleep(Duration::from_millis(wait_ms.min(MAX_WAIT_MS))).await;
+            Err(error)
+        }
         Ok(()) => match call.tool.as_str() {
             "submit_plan" => submit(runner, id, call).await,
             "report_problem" => report(runner, id, call).await,
             "finish" => finish(runner, id, call).await,
-            _ => match too_many(live) {
+            _ => match too_many(live, call) {
                 Some(error) => Err(error),
                 None => act(runner, id, live, call).await,
             },
@@ -73,17 +82,23 @@ fn phase(runner: &Runner, id: &RunId) -> Phase {
     steward_app_runs::find(&runner.context, id).map_or(Phase::Exit, |run| run.state.phase)
 }
 
-fn slow_down(runner: &Runner, id: &RunId) -> Result<(), Error> {
+fn slow_down(runner: &Runner, id: &RunId) -> Result<(), (Error, u64)> {
     let now = runner.context.now();
     runner.soft.beat(id.as_str(), now, HEARTBEAT_MS);
     runner.soft.take(id.as_str(), CALLS, now).map_err(|wait| {
         let message = format!("too many calls; at most {} a second; wait {} ms", CALLS.per_s, wait.ms);
-        Error::new(Kind::Unavailable, code::RATE_LIMITED, message)
+        (Error::new(Kind::Unavailable, code::RATE_LIMITED, message), wait.ms)
     })
 }
 
-/// Not charged, and not recorded: it is what keeps the record small.
-fn too_many(live: &Live) -> Option<Error> {
+/// Not charged, and not recorded: it is what keeps the record and the disk small.
+fn too_many(live: &Live, call: &Call) -> Option<Error> {
+    let content = ["content", "content_base64"].iter().filter_map(|name| call.arguments.get(*name)?.as_str());
+    let bytes = content.map(str::len).sum::<usize>() as u64;
+    if bytes > 0 && live.written.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_WRITTEN_BYTES {
+        let message = format!("a run writes at most {} MiB; finish, and go on in another run", MAX_WRITTEN_BYTES >> 20);
+        return Some(Error::new(Kind::Unavailable, code::RATE_LIMITED, message));
+    }
     (live.asked.fetch_add(1, Ordering::Relaxed) >= MAX_ACTIONS).then(|| {
         let message = format!("a run does at most {MAX_ACTIONS} actions; finish, and go on in another run");
         Error::new(Kind::Unavailable, code::RATE_LIMITED, message)
@@ -188,7 +203,7 @@ async fn told(runner: &Runner, id: &RunId, done: steward_app_actions::Done) -> R
             stepped(runner, id, Command::UnknownOutcome { action: done.id.clone() }).await;
         }
         if let Some((code, message)) = &effect.error {
-            if effect.status == Status::Failed && code != code::INTERRUPTED {
+            if effect.status == Status::Failed && !NOT_THE_AGENTS.contains(&code.as_str()) {
                 let (kind, message) = (code.clone(), message.clone());
                 stepped(runner, id, Command::Error { kind, message }).await;
             }

@@ -17,6 +17,7 @@ use steward_worker::GrantPath;
 
 use super::{
     blocking::blocking,
+    call::HEARTBEAT_MS,
     follow::artifacts,
     runner::{Live, Runner},
 };
@@ -30,11 +31,20 @@ const MAX_DECISIONS: usize = 5_000;
 /// It cannot be recorded, or its checks cannot be made.
 pub(crate) async fn conclude(runner: &Runner, id: &RunId, live: &Live) -> Result<(), Error> {
     loop {
+        // By a person, a halt, or the node that stops: what is left of it is done by the next start, or not at all.
+        if live.is_over() {
+            return Ok(());
+        }
+        runner.soft.beat(id.as_str(), runner.context.now(), HEARTBEAT_MS);
         let run = steward_app_runs::find(&runner.context, id)?;
         let stepped = match run.state.phase {
             Phase::Verify => {
-                let failed = verify(runner, &run, live).await?;
-                runner.step(id, Command::Verified { failed }).await
+                // Ended while it was verified: nothing is known of its criteria, and nothing is claimed.
+                let Some(failed) = verify(runner, &run, live).await? else { return Ok(()) };
+                let looked_at: Vec<String> =
+                    run.state.packet.success_criteria.iter().map(ToString::to_string).collect();
+                let more = || Joined { detail: vec![("criteria", looked_at.clone().into())], ..Joined::default() };
+                runner.step_with(id, Command::Verified { failed }, None, more).await
             }
             Phase::Package => {
                 let missing = missing(runner, &run).await?;
@@ -68,13 +78,11 @@ pub(crate) async fn conclude(runner: &Runner, id: &RunId, live: &Live) -> Result
     }
 }
 
-/// The criteria that do not hold, in words.
-async fn verify(runner: &Runner, run: &RunRow, live: &Live) -> Result<Vec<String>, Error> {
+/// The criteria that do not hold, in words; none if the run was ended before all were looked at.
+async fn verify(runner: &Runner, run: &RunRow, live: &Live) -> Result<Option<Vec<String>>, Error> {
     let mut failed = Vec::new();
     for criterion in &run.state.packet.success_criteria {
-        if live.is_over() {
-            break;
-        }
+        runner.soft.beat(run.id().as_str(), runner.context.now(), HEARTBEAT_MS);
         let why = match criterion {
             Criterion::Artifact { path, contains } => artifact(runner, run, path, contains.as_deref()).await?,
             Criterion::Command { argv } => {
@@ -87,8 +95,12 @@ async fn verify(runner: &Runner, run: &RunRow, live: &Live) -> Result<Vec<String
         if let Some(why) = why {
             failed.push(format!("not so: {criterion} ({why})"));
         }
+        // What was cut off says nothing about the agent.
+        if live.is_over() {
+            return Ok(None);
+        }
     }
-    Ok(failed)
+    Ok(Some(failed))
 }
 
 async fn artifact(runner: &Runner, run: &RunRow, path: &str, contains: Option<&str>) -> Result<Option<String>, Error> {
@@ -107,19 +119,26 @@ fn holds(bytes: &[u8], text: &[u8]) -> bool {
     text.is_empty() || bytes.windows(text.len()).any(|window| window == text)
 }
 
-/// The deliverables that PACKAGE does not find.
+/// The deliverables that PACKAGE does not find, or finds otherwise than the run wrote them.
 async fn missing(runner: &Runner, run: &RunRow) -> Result<Vec<String>, Error> {
     let (folders, agent) = (Arc::clone(&runner.context.folders), run.state.agent.clone());
     let paths = run.state.packet.deliverables.clone();
-    let missing = blocking(move || {
-        let is_there = |path: &String| {
+    let wrote = artifacts(&runner.context.store.read(|reader| effects_of_run(reader, run.id()))?);
+    blocking(move || {
+        let found = |path: &String| {
             let path = GrantPath::parse(path).ok()?;
             folders.published(&agent, &path).ok().flatten()
         };
-        paths.into_iter().filter(|path| is_there(path).is_none()).collect::<Vec<_>>()
+        let wrong = |path: &String| match (found(path), wrote.iter().find(|artifact| artifact.path == *path)) {
+            (None, _) => Some(format!("the deliverable `{path}` is not there")),
+            (Some(there), Some(written)) if there.digest != written.digest => {
+                Some(format!("the deliverable `{path}` is not what the run wrote: it was changed since"))
+            }
+            _ => None,
+        };
+        paths.iter().filter_map(wrong).collect()
     })
-    .await?;
-    Ok(missing.into_iter().map(|path| format!("the deliverable `{path}` is not there")).collect())
+    .await
 }
 
 /// What the run leaves, by its record.

@@ -78,18 +78,21 @@ impl Runner {
         if stepped.run.is_live() {
             self.soft.beat(id.as_str(), self.context.now(), steward_app_runs::lifetime_ms(stepped.run.state.tier));
         }
+        // The process first, whatever becomes of the rest.
+        if stepped.effects.contains(&Effect::KillAgent)
+            && let Some(live) = self.live(id)
+        {
+            live.end();
+        }
+        let mut failed = None;
         for effect in &stepped.effects {
             match effect {
-                Effect::KillAgent => {
-                    if let Some(live) = self.live(id) {
-                        live.end();
-                    }
-                }
                 Effect::StopChildren(children) => {
                     for child in children {
                         mishap::at("run.child_to_stop").map_err(Error::broken)?;
                         let reason = format!("its parent, {id}, ended");
-                        over_already(self.step(child, Command::Stop { reason }).await)?;
+                        let stopped = over_already(self.step(child, Command::Stop { reason }).await);
+                        failed = failed.or(stopped.err());
                     }
                 }
                 Effect::Escalate { when, then } => {
@@ -101,8 +104,9 @@ impl Runner {
                         "a rule of the packet asks for people's attention"
                     );
                 }
-                // In the commit.
-                Effect::RenewLease
+                // Done above, or in the commit.
+                Effect::KillAgent
+                | Effect::RenewLease
                 | Effect::ReleaseLock
                 | Effect::RevokeCredential
                 | Effect::RevokeAgent { .. }
@@ -119,10 +123,11 @@ impl Runner {
             );
             mishap::at("run.followed").map_err(Error::broken)?;
             if let Some(parent) = &stepped.run.state.parent {
-                over_already(self.step(parent, Command::ChildEnded(id.clone())).await)?;
+                let told = over_already(self.step(parent, Command::ChildEnded(id.clone())).await);
+                failed = failed.or(told.err());
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -7,9 +7,11 @@
 
 use steward_app_agents::rows::{self as agents, AgentRow, Status};
 use steward_app_node::{Caller, Context, Error, Halt, Kind, code};
-use steward_app_runs::{Joined, Reinstated, RevocationRow, RunRow, live_runs, open_revocation, runs};
+use steward_app_runs::{
+    Joined, LockRow, Reinstated, RevocationRow, RunFilter, RunRow, Stepped, live_runs, lock, open_revocation, runs,
+};
 use steward_clock::mishap;
-use steward_governor::{Command, Reason};
+use steward_governor::{Command, Ending, Reason};
 use steward_ledger::kind;
 use steward_naming::{Name, RevocationId, RunId};
 use steward_permit::{ResourceKind, Tier};
@@ -18,6 +20,12 @@ use super::runner::Runner;
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 1000;
+
+/// How often a revocation looks again, because what it looked at was just ending.
+const ATTEMPTS: u32 = 5;
+
+/// The most runs of one agent that are looked at: one holds the lock, the others are just beginning.
+const MAX_LIVE: u32 = 1000;
 
 /// Why, as it may stand in the record.
 fn reason(text: &str) -> Result<String, Error> {
@@ -58,48 +66,69 @@ impl Runner {
     /// It is not allowed, there is no such agent, or it is revoked already.
     pub async fn revoke(&self, caller: &Caller, agent: &str, why: &str) -> Result<RevocationRow, Error> {
         let why = reason(why)?;
+        let name = Name::resolve(agent, &self.context.namespace)?;
+        for attempt in 1_u32.. {
+            match self.revoke_once(caller, &name, &why).await {
+                // The run ended in the same moment, or another took its place: look again.
+                Err(error) if attempt < ATTEMPTS && (error.code == code::RUN_OVER || error.kind == Kind::Stale) => {}
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
+        // Whatever else of the agent's was just beginning.
+        for run in look(&self.context, &name)?.live {
+            let reason = format!("`{name}` was revoked");
+            over_already(self.step(run.id(), Command::Stop { reason }).await)?;
+            self.end_undriven(run.id());
+        }
+        let now = self.context.store.read(|reader| open_revocation(reader, &name))?;
+        now.ok_or_else(|| Error::broken("it was just revoked"))
+    }
+
+    async fn revoke_once(&self, caller: &Caller, name: &Name, why: &str) -> Result<(), Error> {
         let context = &self.context;
-        let name = Name::resolve(agent, &context.namespace)?;
         let action = context.action("agent.revoke", ResourceKind::Agent, name.to_string())?;
         let granted = context.permit(caller, action, Some(name.to_string())).await?;
-        let (row, open, live) = look(context, &name)?;
+        let Found { agent, open, lock, live } = look(context, name)?;
         if let Some(open) = open {
             let message = format!("`{name}` is revoked already, since {}: {}", open.at, open.details);
             return Err(Error::new(Kind::Taken, code::AGENT_REVOKED, message));
         }
-        if let Some(run) = live {
+        // The run that works is the one that holds the lock; one that was just begun may stand beside it.
+        let working = live.iter().find(|run| lock.is_held_by(run.id(), run.fence));
+        if let Some(run) = working {
             let by = Some((caller.clone(), granted));
-            self.step_with(run.id(), Command::Revoke { details: why }, by, Joined::default).await?;
+            self.step_with(run.id(), Command::Revoke { details: why.to_owned() }, by, Joined::default).await?;
             self.end_undriven(run.id());
-        } else {
-            let revocation = RevocationRow {
-                id: RevocationId::new(context.now(), context.dice.as_ref()),
-                agent: name.clone(),
-                reason: Reason::ByPerson,
-                details: why,
-                run: None,
-                task: None,
-                by: caller.actor.full_name(),
-                at: context.now(),
-                reinstated: None,
-                entry_seq: 0,
-            };
-            let guard = row.guard();
-            let revoked = AgentRow { status: Status::Revoked, ..row };
-            let change = context
-                .change(caller, granted, kind::AGENT_REVOKED, name.to_string())
-                .urgent()
-                .guard(guard)
-                .guard(revocation.absent())
-                .row(revoked.row())
-                .row(revocation.row())
-                .detail("reason", revocation.reason.as_str())
-                .detail("details", revocation.details.as_str());
-            context.commit(change).await?;
-            mishap::at("agent.revoked").map_err(Error::broken)?;
+            return Ok(());
         }
-        let now = context.store.read(|reader| open_revocation(reader, &name))?;
-        now.ok_or_else(|| Error::broken("it was just revoked"))
+        let revocation = RevocationRow {
+            id: RevocationId::new(context.now(), context.dice.as_ref()),
+            agent: name.clone(),
+            reason: Reason::ByPerson,
+            details: why.to_owned(),
+            run: None,
+            task: None,
+            by: caller.actor.full_name(),
+            at: context.now(),
+            reinstated: None,
+            entry_seq: 0,
+        };
+        let guard = agent.guard();
+        let revoked = AgentRow { status: Status::Revoked, ..agent };
+        let change = context
+            .change(caller, granted, kind::AGENT_REVOKED, name.to_string())
+            .urgent()
+            .guard(guard)
+            .guard(lock.guard())
+            .guard(revocation.absent())
+            .row(revoked.row())
+            .row(revocation.row())
+            .detail("reason", revocation.reason.as_str())
+            .detail("details", revocation.details.as_str());
+        context.commit(change).await?;
+        mishap::at("agent.revoked").map_err(Error::broken)?;
+        Ok(())
     }
 
     /// Takes the revocation of an agent back: it may work again, one tier lower.
@@ -112,7 +141,7 @@ impl Runner {
         let name = Name::resolve(agent, &context.namespace)?;
         let action = context.action("agent.reinstate", ResourceKind::Agent, name.to_string())?;
         let granted = context.permit(caller, action, Some(name.to_string())).await?;
-        let (row, open, _) = look(context, &name)?;
+        let Found { agent: row, open, .. } = look(context, &name)?;
         let open = open.ok_or_else(|| {
             Error::new(
                 Kind::Taken,
@@ -162,18 +191,21 @@ impl Runner {
     /// # Errors
     /// It cannot be recorded.
     pub(crate) async fn stop_all(&self) -> Result<Vec<RunId>, Error> {
-        let mut stopped = Vec::new();
+        let (mut stopped, mut failed) = (Vec::new(), None);
         for run in self.context.store.read(live_runs)? {
             let reason = self.context.halt().to_string();
-            match self.step(run.id(), Command::Stop { reason }).await {
-                Ok(_) => stopped.push(run.id().clone()),
-                // As a child of one that was just stopped, or by itself.
-                Err(error) if error.code == code::RUN_OVER => stopped.push(run.id().clone()),
-                Err(error) => return Err(error),
+            // One that cannot be stopped keeps no other from it.
+            if let Err(error) = over_already(self.step(run.id(), Command::Stop { reason }).await) {
+                tracing::error!(run.id = run.id().as_str(), %error, "a run could not be stopped");
+                failed = failed.or(Some(error));
             }
             self.end_undriven(run.id());
+            let ended = steward_app_runs::find(&self.context, run.id())?.state.ended;
+            if ended.is_some_and(|ended| ended.ending == Ending::Stopped) {
+                stopped.push(run.id().clone());
+            }
         }
-        Ok(stopped)
+        failed.map_or(Ok(stopped), Err)
     }
 
     /// Lets a halted node go on. Runs that were stopped stay so.
@@ -225,15 +257,30 @@ impl Runner {
     }
 }
 
-/// The agent, its open revocation, and its live run.
-fn look(context: &Context, name: &Name) -> Result<(AgentRow, Option<RevocationRow>, Option<RunRow>), Error> {
+/// Whoever ended already needs not be stopped.
+fn over_already(stepped: Result<Stepped, Error>) -> Result<(), Error> {
+    match stepped {
+        Err(error) if error.code == code::RUN_OVER => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+/// An agent, its open revocation, its lock, and its live runs.
+struct Found {
+    agent: AgentRow,
+    open: Option<RevocationRow>,
+    lock: LockRow,
+    live: Vec<RunRow>,
+}
+
+fn look(context: &Context, name: &Name) -> Result<Found, Error> {
     context.store.read(|reader| {
         let agent = agents::agent(reader, name)?;
         let agent =
             agent.ok_or_else(|| Error::not_found(format!("agent `{name}`; `steward agent list` shows them")))?;
-        let filter = steward_app_runs::RunFilter { agent: Some(name.to_string()), task: None, live: true, limit: 1 };
-        let live = runs(reader, &filter)?.pop();
-        Ok((agent, open_revocation(reader, name)?, live))
+        let filter = RunFilter { agent: Some(name.to_string()), task: None, live: true, limit: MAX_LIVE };
+        let (open, lock) = (open_revocation(reader, name)?, lock(reader, name)?);
+        Ok(Found { agent, open, lock, live: runs(reader, &filter)? })
     })
 }
 

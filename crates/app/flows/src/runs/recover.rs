@@ -8,7 +8,8 @@
 use std::{sync::Arc, time::Duration};
 
 use steward_app_node::{Error, code};
-use steward_app_runs::{live_runs, locks_that_lapsed};
+use steward_app_runs::{RunRow, live_runs, locks_that_lapsed};
+use steward_clock::Timestamp;
 use steward_clock::mishap;
 use steward_governor::{Command, Phase};
 use steward_naming::RunId;
@@ -54,11 +55,12 @@ impl Runner {
                 continue;
             }
             let message = "the node stopped, and its agents with it; start another run of the task".to_owned();
-            match self.step(&id, Command::Fail { code: code::INTERRUPTED.to_owned(), message }).await {
-                Ok(_) => found.ended.push(id),
-                // With its parent.
-                Err(error) if error.code == code::RUN_OVER => found.ended.push(id),
-                Err(error) => return Err(error),
+            match self.end(&id, code::INTERRUPTED, message).await {
+                Ok(()) => found.ended.push(id),
+                // It is looked at again while the node runs.
+                Err(error) => {
+                    tracing::error!(run.id = id.as_str(), %error, context = error.context(), "a run could not be ended");
+                }
             }
         }
         Ok(found)
@@ -89,24 +91,43 @@ impl Runner {
     pub async fn look_after(&self) -> Result<(), Error> {
         let now = self.context.now();
         self.soft.sweep(now);
+        // One that cannot be ended or renewed keeps no other from it.
+        let mut failed = None;
         for lock in self.context.store.read(|reader| locks_that_lapsed(reader, now))? {
             let Some(id) = lock.run else { continue };
             let message = "the run gave no sign of life for as long as its tier's credentials last".to_owned();
-            self.end(&id, code::LOCK_LOST, message).await?;
+            failed = failed.or(self.end(&id, code::LOCK_LOST, message).await.err());
         }
-        for run in self.context.store.read(live_runs)? {
-            if let Some(live) = self.live(run.id())
-                && self.soft.is_alive(run.id().as_str(), now)
+        let live_runs = self.context.store.read(live_runs)?;
+        for run in &live_runs {
+            failed = failed.or(self.look_at(run, now).await.err());
+        }
+        // A run that is over drives nothing, whatever kept that from being done when it ended.
+        for id in self.drives() {
+            if !live_runs.iter().any(|run| *run.id() == id)
+                && let Some(live) = self.live(&id)
+                && !steward_app_runs::find(&self.context, &id)?.is_live()
             {
-                let _turn = live.turn.lock().await;
-                steward_app_runs::renew(&self.context, run.id()).await?;
-            }
-            if self.live(run.id()).is_none() && run.state.started_at.plus_ms(ORPHANED_AFTER_MS) < now {
-                let message = "nothing drives this run any more: its end could not be recorded before".to_owned();
-                self.end(run.id(), code::INTERRUPTED, message).await?;
+                live.end();
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn look_at(&self, run: &RunRow, now: Timestamp) -> Result<(), Error> {
+        let id = run.id();
+        match self.live(id) {
+            Some(live) if self.soft.is_alive(id.as_str(), now) => {
+                let _turn = live.turn.lock().await;
+                steward_app_runs::renew(&self.context, id).await
+            }
+            Some(_) => Ok(()),
+            None if run.state.started_at.plus_ms(ORPHANED_AFTER_MS) < now => {
+                let message = "nothing drives this run any more: its end could not be recorded before".to_owned();
+                self.end(id, code::INTERRUPTED, message).await
+            }
+            None => Ok(()),
+        }
     }
 
     async fn end(&self, id: &RunId, code: &str, message: String) -> Result<(), Error> {

@@ -65,6 +65,8 @@ pub(crate) struct Live {
     pub(crate) running: Running,
     /// How many actions its agent has asked for.
     pub(crate) asked: AtomicU64,
+    /// How many bytes it has written.
+    pub(crate) written: AtomicU64,
     /// Whether the run has ended.
     over: watch::Sender<bool>,
 }

@@ -58,6 +58,7 @@ impl Runner {
             return Err(context.refuse_for(caller, action, DenialCode::Halted, halt.to_string()).await?);
         }
         let granted = context.permit(caller, action, Some(name.to_string())).await?;
+        context.has_room()?;
         let agent = context.store.read(|reader| agents::agent(reader, &name))?;
         let agent =
             agent.ok_or_else(|| Error::not_found(format!("agent `{name}`; `steward agent list` shows them")))?;

@@ -7,7 +7,10 @@
 //!
 //! Deliberately absent: writing them, and the keys of boards and messages, which come with councils.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 use steward_app_actions::rows::effects_of_run;
@@ -16,7 +19,7 @@ use steward_app_runs::{RunFilter, RunRow, latest_handoff, lock, revocations};
 use steward_clock::Timestamp;
 use steward_permit::ResourceKind;
 
-use super::{follow::artifacts, runner::Runner};
+use super::{blocking::blocking, follow::artifacts, runner::Runner};
 
 /// The most runs that are looked at.
 const MAX_RUNS: u32 = 1000;
@@ -44,14 +47,15 @@ pub struct StateEntry {
 ///
 /// # Errors
 /// It is not allowed, or the pattern is too long.
-pub async fn state(runner: &Runner, caller: &Caller, pattern: &str) -> Result<Vec<StateEntry>, Error> {
+pub async fn state(runner: &Arc<Runner>, caller: &Caller, pattern: &str) -> Result<Vec<StateEntry>, Error> {
     let context = &runner.context;
     let action = context.action("state.read", ResourceKind::Node, context.namespace.as_str())?;
     context.allow(caller, action, None).await?;
     if pattern.len() > MAX_PATTERN || pattern.chars().any(char::is_control) {
         return Err(Error::invalid(format!("a pattern has at most {MAX_PATTERN} bytes; `agent:*` is one")));
     }
-    let mut entries = all(runner)?;
+    let reads = Arc::clone(runner);
+    let mut entries = blocking(move || all(&reads)).await??;
     entries.retain(|entry| matches(pattern, &entry.key));
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(entries)

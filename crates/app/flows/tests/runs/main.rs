@@ -6,6 +6,7 @@ mod common;
 mod endings;
 mod fences;
 mod handoff;
+mod honest;
 mod people;
 mod phases;
 mod refused;

@@ -111,7 +111,7 @@ pub(crate) async fn act(
             let (name, asked) = (name.clone(), asked.clone());
             async move {
                 let agent = steward_app_agents::drive(&context, caller, &name).await?;
-                let id = verbs::act(&context, agent, asked).await?;
+                let id = steward_app_flows::act(&context, agent, asked).await?;
                 verbs::own(&context, &id)
             }
         })
