@@ -135,6 +135,8 @@ pub async fn begin(
         .detail("task", row.state.task.as_str())
         .detail("agent", row.state.agent.to_string())
         .detail("packet", row.state.packet.digest().to_string())
+        .detail("agent_version", row.agent_version.as_str())
+        .detail("tier", row.state.tier.as_str())
         .trace(Some(row.trace.clone()));
     if let Some((id, digest)) = handoff {
         change = change.detail("handoff", json!({"id": id.as_str(), "digest": digest.to_string()}));

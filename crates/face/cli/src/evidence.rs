@@ -96,9 +96,6 @@ fn take_steps(
         }
         None => found.not_proven.push("what it made: the run did not come as far as an evidence package".to_owned()),
     }
-    found.not_proven.push(
-        "the summary's tier, version, times, error count, lock number and sandbox, and the node's identity: look at the entries".to_owned(),
-    );
     found.not_proven.extend(open_questions(&entries));
     Ok(())
 }
@@ -183,7 +180,7 @@ fn open_questions(entries: &[Entry]) -> Vec<String> {
         }
     }
     open.push(
-        "what the run's summary says beyond that: its tier, version, sandbox, fence, number of errors and times"
+        "what the run's summary says beyond that: its tier, version, sandbox, fence, number of errors and times; and the node's identity"
             .to_owned(),
     );
     open.push("what the artifacts say: this file has their digests, not their bytes".to_owned());

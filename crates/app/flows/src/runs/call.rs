@@ -50,11 +50,12 @@ const ATTEMPTS: u32 = 3;
 /// Answers a call. Tells whether the agent is finished.
 pub(crate) async fn answer(runner: &Runner, id: &RunId, live: &Live, call: &Call) -> (String, bool) {
     let answered = match slow_down(runner, id) {
-        Err((error, wait_ms)) => {
+        Some(wait_ms) => {
             tokio::time::sleep(Duration::from_millis(wait_ms.min(MAX_WAIT_MS))).await;
-            Err(error)
+            let message = format!("too many calls; at most {} a second; wait {wait_ms} ms", CALLS.per_s);
+            Err(Error::new(Kind::Unavailable, code::RATE_LIMITED, message))
         }
-        Ok(()) => match call.tool.as_str() {
+        None => match call.tool.as_str() {
             "submit_plan" => submit(runner, id, call).await,
             "report_problem" => report(runner, id, call).await,
             "finish" => finish(runner, id, call).await,
@@ -82,13 +83,11 @@ fn phase(runner: &Runner, id: &RunId) -> Phase {
     steward_app_runs::find(&runner.context, id).map_or(Phase::Exit, |run| run.state.phase)
 }
 
-fn slow_down(runner: &Runner, id: &RunId) -> Result<(), (Error, u64)> {
+/// How long an agent that calls too often has to wait, in milliseconds.
+fn slow_down(runner: &Runner, id: &RunId) -> Option<u64> {
     let now = runner.context.now();
     runner.soft.beat(id.as_str(), now, HEARTBEAT_MS);
-    runner.soft.take(id.as_str(), CALLS, now).map_err(|wait| {
-        let message = format!("too many calls; at most {} a second; wait {} ms", CALLS.per_s, wait.ms);
-        (Error::new(Kind::Unavailable, code::RATE_LIMITED, message), wait.ms)
-    })
+    runner.soft.take(id.as_str(), CALLS, now).err().map(|wait| wait.ms)
 }
 
 /// Not charged, and not recorded: it is what keeps the record and the disk small.

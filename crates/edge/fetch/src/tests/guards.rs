@@ -101,7 +101,7 @@ async fn one_more_than_there_are_places_is_not_asked() {
     let more = tokio::spawn(async move { ask(&fetcher, &resource).await });
     let error = more.await.unwrap().unwrap_err();
     assert_eq!((error.code(), error.is_unknown()), ("BUSY", false), "{error:?}");
-    assert!(error.to_string().contains("one more than"), "{error}");
+    assert!(error.to_string().contains("as much at once as it may"), "{error}");
     assert_eq!(silent.len(), MAX_AT_ONCE);
     assert!(silent.try_join_next().is_none(), "the others wait on");
 }
