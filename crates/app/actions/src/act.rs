@@ -6,88 +6,19 @@
 //! ended, [`crate::settle_left_behind`] does; nothing is dispatched a second time.
 
 use steward_app_node::{Caller, Context, Error, Granted, Kind, Noted, code};
-use steward_ledger::{BodyOutcome, kind};
+use steward_ledger::kind;
 use steward_naming::{ActionId, Name};
-use steward_permit::{
-    Action, ActionError, ActionName, Actor, Denial, Matched, Resource, ResourceKind, Ruling, Warrant,
-};
+use steward_permit::{Action, Actor, Denial, Matched, Ruling, Warrant};
 use steward_policy::Question;
 use steward_seal::Digest;
-use steward_store::{Recorded, Refusal};
-use steward_worker::EffectError;
+use steward_store::Recorded;
 
 use crate::{
+    asked::Asked,
     rows::{EffectRow, Status},
-    tools::{self, Product, Tool, Tools},
+    settle::{blocking, discard, failed, settle, settled},
+    tools::{self, Done, Tool, Tools},
 };
-
-/// What is asked for, as it was written.
-#[derive(Debug, Clone, Default)]
-pub struct Asked {
-    /// What is to be done.
-    pub action: String,
-    /// The kind of thing that it is to be done to; by the action's noun if not said.
-    pub kind: Option<ResourceKind>,
-    /// To what.
-    pub resource: String,
-    /// What is to be written; of a shell, what it is to run.
-    pub content: Option<Vec<u8>>,
-    /// The program and its arguments, of an action that runs one.
-    pub argv: Option<Vec<String>>,
-    /// How sure the agent says it is, in basis points.
-    pub confidence_bp: Option<u16>,
-}
-
-impl Asked {
-    /// Reads it as an action of the node's namespace.
-    fn parse(&self, context: &Context) -> Result<Action, ActionError> {
-        let name = ActionName::parse(&self.action)?;
-        let kind = self.kind.unwrap_or_else(|| kind_of(&name));
-        let action = Action::new(context.namespace.clone(), name, Resource::new(kind, self.resource.as_str())?);
-        Ok(match (tools::argv(self), &self.content) {
-            (Some(argv), _) => action.with_arguments(tools::digest(&argv)),
-            (None, Some(bytes)) => action.with_arguments(Digest::of(bytes)),
-            (None, None) => action,
-        })
-    }
-
-    /// The action, as a policy and a packet see it.
-    ///
-    /// # Errors
-    /// It is malformed.
-    pub fn action(&self, context: &Context) -> Result<Action, ActionError> {
-        self.parse(context)
-    }
-
-    /// Records that something malformed was asked for: an auditor wants to see who tries what looks like something else.
-    async fn refuse(&self, context: &Context, caller: &Caller) -> Result<(Denial, Noted), Error> {
-        let now = context.now();
-        let id = ActionId::new(now, context.dice.as_ref());
-        let written = format!("{} {}", self.action, self.resource);
-        let key = caller.key.as_ref().map(|key| key.id.clone());
-        let engine = &context.policy().engine;
-        let denial = engine.refuse_malformed(caller.actor.clone(), key, context.namespace.clone(), &written, id, now);
-        let noted = context.refuse(caller, denial.clone(), &self.refusal()).await?;
-        Ok((denial, noted))
-    }
-
-    fn refusal(&self) -> Refusal {
-        Refusal { confidence_bp: self.confidence_bp, ..Refusal::default() }
-    }
-}
-
-/// What an action is done to, by its noun.
-fn kind_of(name: &ActionName) -> ResourceKind {
-    match name.as_str().split('.').next().unwrap_or_default() {
-        "fs" | "docs" | "logs" | "framework" | "module" => ResourceKind::File,
-        "plan" => ResourceKind::Plan,
-        "run" => ResourceKind::Agent,
-        "http" | "ssh" | "infra" | "production" | "staging" | "ansible" => ResourceKind::Host,
-        "shell" | "exec" => ResourceKind::Command,
-        "policy" | "governance" => ResourceKind::Policy,
-        _ => ResourceKind::Node,
-    }
-}
 
 /// Asks for one action as an agent; if it is allowed, has it done. Tells the action's id: what became of it is on record.
 ///
@@ -95,17 +26,6 @@ fn kind_of(name: &ActionName) -> ResourceKind {
 /// The refusal, which is on record; or the node cannot record, and then nothing was done.
 pub async fn act(context: &Context, caller: Caller, asked: Asked) -> Result<ActionId, Error> {
     Ok(perform(context, caller, asked, None).await?.id)
-}
-
-/// An action that was allowed, and done or tried.
-#[derive(Debug)]
-pub struct Done {
-    /// The action's id.
-    pub id: ActionId,
-    /// How it ended, if it is an effect: reading is none.
-    pub effect: Option<EffectRow>,
-    /// What it gave.
-    pub product: Option<Product>,
 }
 
 /// The same with the tools of a run: running programs and fetching are done within runs only.
@@ -337,83 +257,4 @@ async fn publishing(
         .row(publishing.row());
     let done = context.commit(change).await?;
     Ok((done.warrant, EffectRow { entry_seq: done.recorded.seq, ..publishing }))
-}
-
-pub(crate) async fn settle(
-    context: &Context,
-    effect: EffectRow,
-    outcome: Result<(Digest, u64), &EffectError>,
-) -> Result<EffectRow, Error> {
-    match outcome {
-        Ok(written) => settled(context, effect, Status::Succeeded, None, Some(written)).await,
-        Err(error) => {
-            if let Some(source) = std::error::Error::source(error) {
-                tracing::warn!(action.id = effect.id.as_str(), code = error.code(), %source, "an effect failed");
-            }
-            let status = if matches!(error, EffectError::OutcomeUnknown(_)) { Status::Unknown } else { Status::Failed };
-            settled(context, effect, status, Some((error.code().to_owned(), error.to_string())), None).await
-        }
-    }
-}
-
-/// The last commit: how it ended, by the node's own permit, because it must be recorded whatever became of the caller.
-pub(crate) async fn settled(
-    context: &Context,
-    effect: EffectRow,
-    status: Status,
-    error: Option<(String, String)>,
-    written: Option<(Digest, u64)>,
-) -> Result<EffectRow, Error> {
-    let node = Caller { trace: effect.trace.clone(), ..Caller::node(&context.namespace) };
-    let action = context.action("effect.settle", ResourceKind::Node, effect.id.as_str())?;
-    let outcome = match &error {
-        None => BodyOutcome { success: true, error_type: None, error_message: None },
-        Some((code, message)) => failed(code, message),
-    };
-    let row = EffectRow { status, settled_at: Some(context.now()), error, written, ..effect };
-    for attempt in 1_u32.. {
-        // A policy that does not let the node settle is broken; it is not the caller who is refused.
-        let granted = context.permit(&node, action.clone(), None).await;
-        let granted = granted
-            .map_err(|e| if e.kind == Kind::Refused { Error::broken(e).of_action(row.id.clone()) } else { e })?;
-        let change = context
-            .change(&node, granted, kind::ACTION_SETTLED, row.id.as_str())
-            .urgent()
-            .guard(row.guard())
-            .outcome(outcome.clone())
-            .row(row.row());
-        match context.commit(change).await {
-            Ok(done) => return Ok(EffectRow { entry_seq: done.recorded.seq, ..row }),
-            // Another policy came into force between the decision and the commit.
-            Err(error) if error.kind == Kind::Stale && attempt < 3 => {}
-            // Never stale to the caller: who is told so tries again, and this effect was dispatched already.
-            Err(error) if error.kind == Kind::Stale => return Err(Error::broken(error)),
-            Err(error) => {
-                let message =
-                    format!("{error}; how this action ended is not on record yet: look at it before asking again");
-                return Err(error.saying(message).of_action(row.id));
-            }
-        }
-    }
-    Err(Error::broken("attempts are counted"))
-}
-
-fn failed(code: &str, message: &str) -> BodyOutcome {
-    BodyOutcome { success: false, error_type: Some(code.to_owned()), error_message: Some(message.to_owned()) }
-}
-
-/// Removes what was staged, after its failure is on record.
-pub(crate) async fn discard(context: &Context, effect: &EffectRow) -> Result<(), Error> {
-    let folders = std::sync::Arc::clone(&context.folders);
-    let (agent, id) = (effect.agent.clone(), effect.id.clone());
-    // What cannot be removed now is removed when the node starts again.
-    if let Err(error) = blocking(move || folders.discard(&agent, &id)).await? {
-        tracing::warn!(action.id = effect.id.as_str(), %error, "staged bytes could not be removed");
-    }
-    Ok(())
-}
-
-/// Runs something that waits for the disk on a thread for such.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(Error::broken)
 }

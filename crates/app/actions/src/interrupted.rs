@@ -14,8 +14,8 @@ use steward_naming::{ActionId, Name};
 use steward_worker::GrantPath;
 
 use crate::{
-    act::{blocking, discard, settled},
     rows::{self, EffectRow, Status},
+    settle::{blocking, discard, settled},
 };
 
 /// What was settled, and how.

@@ -10,15 +10,18 @@
 //! Deliberately absent: runs themselves (flows joins them), and deciding by a person (reviews, later).
 
 mod act;
+mod asked;
 mod explain;
 mod interrupted;
 mod resolve;
 pub mod rows;
+mod settle;
 mod tools;
 
-pub use act::{Asked, Decided, Done, act, decide, perform};
+pub use act::{Decided, act, decide, perform};
+pub use asked::Asked;
 pub use explain::{Explained, action, actions, explain, own};
 pub use interrupted::{Settled, settle_interrupted, settle_left_behind};
 pub use resolve::{effects, resolve};
 pub use rows::{EffectRow, Status};
-pub use tools::{Product, Running, Tools, WORK, minimum_grade, verify};
+pub use tools::{Done, Product, Running, Tools, WORK, minimum_grade, verify};

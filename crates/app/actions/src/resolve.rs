@@ -7,7 +7,7 @@ use steward_permit::ResourceKind;
 
 use crate::{
     rows::{self, EffectRow, Status},
-    tools,
+    settle::outcome,
 };
 
 /// The most effects that one answer lists.
@@ -74,7 +74,7 @@ pub async fn resolve(
         .urgent()
         .guard(guard)
         .row(row.row())
-        .outcome(tools::outcome(&row))
+        .outcome(outcome(&row))
         .detail("happened", happened)
         .detail("reason", reason);
     let done = context.commit(change).await?;

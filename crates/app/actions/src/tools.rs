@@ -14,17 +14,18 @@ use std::{
 use steward_app_node::{Caller, Context, Error, Granted, code};
 use steward_clock::mishap;
 use steward_fetch::{Fetched, Fetcher};
-use steward_ledger::{BodyOutcome, kind};
-use steward_naming::{Name, RunId, TraceId};
+use steward_ledger::kind;
+use steward_naming::{ActionId, Name, RunId, TraceId};
 use steward_permit::{Action, ResourceKind, Tier, Warrant};
-use steward_seal::{Digest, json};
+use steward_seal::Digest;
 use steward_worker::{EndedBy, Grade, Killer, Limits, Mount, Output, Spec, Worker};
 
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    act::{self, Asked, Done, blocking},
+    asked::{Asked, argv, digest},
     rows::{EffectRow, Status},
+    settle::{blocking, settle, settled},
 };
 
 /// Where an agent's own folder is in a sandbox.
@@ -106,6 +107,17 @@ pub enum Product {
     Fetched(Box<Fetched>),
 }
 
+/// An action that was allowed, and done or tried.
+#[derive(Debug)]
+pub struct Done {
+    /// The action's id.
+    pub id: ActionId,
+    /// How it ended, if it is an effect: reading is none.
+    pub effect: Option<EffectRow>,
+    /// What it gave.
+    pub product: Option<Product>,
+}
+
 /// How an action is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tool {
@@ -134,22 +146,6 @@ impl Tool {
             Self::Read | Self::Write | Self::Run => Status::Intended,
         }
     }
-}
-
-/// The program and arguments that are asked for, if a program is.
-pub(crate) fn argv(asked: &Asked) -> Option<Vec<String>> {
-    match (asked.action.as_str(), &asked.argv, &asked.content) {
-        ("shell", _, Some(script)) => {
-            Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), String::from_utf8_lossy(script).into_owned()])
-        }
-        ("exec", argv, _) => argv.clone(),
-        _ => None,
-    }
-}
-
-/// What the decision keeps of a program and its arguments.
-pub(crate) fn digest(argv: &[String]) -> Digest {
-    Digest::of(&json::canonical(argv).expect("strings have a canonical form"))
 }
 
 /// Whom the resource belongs to: an agent's file to the agent, a host that is allowed to the node.
@@ -269,13 +265,13 @@ async fn run_program(
     let _place = tools.running.0.places.acquire().await.expect("the places are never closed");
     if *tools.running.0.is_over.borrow() {
         let error = Some((code::INTERRUPTED.to_owned(), "the run ended before it was started".to_owned()));
-        return Ok((act::settled(context, effect, Status::Failed, error, None).await?, None));
+        return Ok((settled(context, effect, Status::Failed, error, None).await?, None));
     }
     mishap::at("tool.run.before").map_err(Error::broken)?;
     let ran = blocking(move || worker.run_until(&warrant, &action, &spec, b"", &|killer| running.add(killer))).await?;
     mishap::at("tool.run.after").map_err(Error::broken)?;
     let output = match ran {
-        Err(error) => return Ok((act::settle(context, effect, Err(&error)).await?, None)),
+        Err(error) => return Ok((settle(context, effect, Err(&error)).await?, None)),
         Ok(output) => output,
     };
     let why = match output.exit.ended_by {
@@ -289,10 +285,10 @@ async fn run_program(
     let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     let written = Some((Digest::of(&said), said.len() as u64));
     let effect = match why {
-        None => act::settled(context, effect, Status::Succeeded, None, written).await?,
+        None => settled(context, effect, Status::Succeeded, None, written).await?,
         Some((code, why)) => {
             let error = Some((code.to_owned(), why.to_owned()));
-            act::settled(context, effect, Status::Failed, error, None).await?
+            settled(context, effect, Status::Failed, error, None).await?
         }
     };
     Ok((effect, Some(Product::Ran(Box::new(output)))))
@@ -313,7 +309,7 @@ pub(crate) async fn fetch(
             let why = "the run ended while the host was asked; whether it heard of it is not known: a person must look, and say so \
                        with `steward effect resolve`";
             let error = Some((code::OUTCOME_UNKNOWN.to_owned(), why.to_owned()));
-            return Ok((act::settled(context, effect, Status::Unknown, error, None).await?, None));
+            return Ok((settled(context, effect, Status::Unknown, error, None).await?, None));
         }
         fetched = tools.fetcher.get(warrant, &action) => fetched,
     };
@@ -321,19 +317,13 @@ pub(crate) async fn fetch(
     match fetched {
         Ok(fetched) => {
             let written = Some((Digest::of(&fetched.body), fetched.body.len() as u64));
-            let effect = act::settled(context, effect, Status::Succeeded, None, written).await?;
+            let effect = settled(context, effect, Status::Succeeded, None, written).await?;
             Ok((effect, Some(Product::Fetched(Box::new(fetched)))))
         }
         Err(error) => {
             let status = if error.is_unknown() { Status::Unknown } else { Status::Failed };
             let why = Some((error.code().to_owned(), error.to_string()));
-            Ok((act::settled(context, effect, status, why, None).await?, None))
+            Ok((settled(context, effect, status, why, None).await?, None))
         }
     }
-}
-
-/// How an outcome is told in an entry.
-pub(crate) fn outcome(effect: &EffectRow) -> BodyOutcome {
-    let (error_type, error_message) = effect.error.clone().unzip();
-    BodyOutcome { success: effect.status == Status::Succeeded, error_type, error_message }
 }
