@@ -42,7 +42,7 @@ fn an_agent_talks_in_lines() {
 fn lines_that_are_none_are_told() {
     let launcher = launcher(Grade::A);
     let script = format!(
-        "$| = 1; print 'x' x {MAX_LINE_BYTES}, \"\\n\"; print 'x' x ({MAX_LINE_BYTES} + 1), \"\\n\\xff\\n\"; print 'y' for 1 .. 1000000; print \"\\nlast\""
+        "$| = 1; print 'x' x {MAX_LINE_BYTES}, \"\\n\"; print 'x' x ({MAX_LINE_BYTES} + 1), \"\\n\\xff\\n\"; print 'y' for 1 .. 300000; print \"\\nlast\""
     );
     let mut session = start(&launcher, &perl(&script)).expect("starts");
     let mut heard = Vec::new();

@@ -56,8 +56,7 @@ fn what_holds_is_told_and_so_is_what_no_file_can_show() {
         what `scribe.acme.internal` was told on the task `design` is the packet sha256:dc5a55aaba41cfaf2a63414bb9416f4b3323cd17632261fec5e5bdaf391f0c24
         the evidence package's 1 artifacts are what the run's settled writes left; its 1 decisions and 1 outputs are on record
         --
-        the summary's tier, version, times, error count, lock number and sandbox, and the node's identity: look at the entries
-        what the run's summary says beyond that: its tier, version, sandbox, fence, number of errors and times
+        what the run's summary says beyond that: its tier, version, sandbox, fence, number of errors and times; and the node's identity
         what the artifacts say: this file has their digests, not their bytes
     "#]]
     .assert_eq(&text);

@@ -7,12 +7,13 @@ use std::{
 };
 
 use rusqlite::{Connection, types::Value};
+use serde_json::json;
 use steward_ledger::{Audit, FindingCode, Place, Report, TreeHead};
 use steward_permit::{Role, Scope, Tier};
 use steward_policy::Source;
 use steward_seal::{Sealed, SigningKey, note::NoteKey};
 use steward_store::{Archive, StoreError};
-use steward_testkit::TestNode;
+use steward_testkit::{Known, TestNode};
 use tempfile::TempDir;
 
 /// A store that a node left behind, and what an auditor knows of it.
@@ -139,6 +140,25 @@ impl Drop for Copy {
     }
 }
 
+/// A run whose agent repeats an error and is revoked, and a halt that is over: a row in every table of runs.
+async fn revoked_in_a_run(node: &TestNode, otto: &Known) {
+    node.agent("runner", Tier::T1).await;
+    let packet = json!({
+        "agent_id": "runner", "task_id": "weekly", "created_for": "otto", "objective": "Try.", "deliverables": [],
+        "constraints": {"scope": ["fs.write:/reports/**"]}, "success_criteria": [],
+        "created_at": "2026-11-20T09:00:00.000Z",
+    });
+    let run = node.start_run(otto, "runner", &packet).await.expect("it begins");
+    let mut agent = node.next_agent().await;
+    agent.begin().await;
+    for _ in 0..2 {
+        agent.call("report_problem", json!({"kind": "PRINTER", "message": "it does not work"})).await;
+    }
+    assert_eq!(node.ended(run.id()).await.state.ended.expect("it ended").code, "REPEATED_ERROR");
+    node.runner().halt(&node.again(otto), "a fire drill").await.expect("halted");
+    node.runner().resume(&node.admin().await, "over").await.expect("resumed");
+}
+
 impl Subject {
     /// A node that works: people, keys, agents, files, refusals, a reload, a restart; then it is stopped.
     pub(crate) fn build() -> Self {
@@ -192,6 +212,7 @@ impl Subject {
                     let admin = node.admin().await;
                     steward_app_people::disable(node.context(), &admin, &name).await.expect("disabled");
                 }
+                70 => revoked_in_a_run(&node, &otto).await,
                 _ => {}
             }
         }
@@ -223,12 +244,18 @@ impl Subject {
     fn describe(&self) -> Vec<Table> {
         let copy = self.copy();
         let sql = copy.sql();
-        let tables: [(&'static str, &'static [&'static str]); 5] = [
+        let tables: [(&'static str, &'static [&'static str]); 11] = [
             ("agent", &["namespace", "name"]),
             ("api_key", &["namespace", "id"]),
+            ("credential", &["namespace", "id"]),
             ("effect", &["namespace", "id"]),
+            ("halt", &["namespace"]),
+            ("handoff", &["namespace", "id"]),
             ("person", &["namespace", "name"]),
             ("policy", &["namespace"]),
+            ("revocation", &["namespace", "id"]),
+            ("run", &["namespace", "id"]),
+            ("run_lock", &["namespace", "agent"]),
         ];
         let known: Vec<String> = sql
             .prepare(
