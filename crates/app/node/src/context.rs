@@ -127,7 +127,7 @@ impl Context {
     /// Refuses what would fill the disk, while there is still room to take leave away (SEC-5): runs and agents' writes.
     ///
     /// # Errors
-    /// Less is free than [`MIN_FREE_BYTES`], or the disk cannot be asked.
+    /// Less than 32 MiB are free, or the disk cannot be asked.
     pub fn has_room(&self) -> Result<(), Error> {
         let free = self.folders.free_bytes().map_err(Error::broken)?;
         if free >= MIN_FREE_BYTES {
