@@ -31,7 +31,7 @@ use crate::{
     grade::{Grade, LimitsBy},
     group::{Group, Groups},
     inside::KEPT_IN,
-    plan::{Granted, INSIDE_HELPER, Plan, Start},
+    plan::{FRUGAL, Granted, INSIDE_HELPER, Plan, Start},
     processes,
     running::{self, Making},
     scratch::Scratch,
@@ -101,7 +101,10 @@ impl Launcher {
         for grade in grades {
             launcher.grade = *grade;
             match launcher.probe() {
-                Ok(()) => return Ok(launcher),
+                Ok(()) => {
+                    launcher.without.append(&mut failures);
+                    return Ok(launcher);
+                }
                 Err(failure) => failures.push(format!("{}: {failure}", grade.as_str())),
             }
         }
@@ -195,7 +198,7 @@ impl Launcher {
         };
         let start = serde_json::to_string(&start).expect("paths of control groups are text");
         let mut command = Command::new(&self.settings.helper);
-        command.args(["sandbox-init", "enter", &start]).env_clear().current_dir("/");
+        command.args(["sandbox-init", "enter", &start]).env_clear().env(FRUGAL.0, FRUGAL.1).current_dir("/");
         command
     }
 }

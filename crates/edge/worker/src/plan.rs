@@ -19,6 +19,10 @@ use crate::{
     spec::{Limits, MAX_MOUNTS, MAX_SPEC_BYTES},
 };
 
+/// Keeps the node's own program from reserving a gibibyte of addresses when it is a stage: where memory is limited by `setrlimit`, those
+/// count, and the next thing that it starts would have none.
+pub(crate) const FRUGAL: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "0");
+
 /// How many bytes of decimal digits stand before the plan.
 pub(crate) const LENGTH_DIGITS: usize = 10;
 

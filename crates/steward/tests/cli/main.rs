@@ -15,6 +15,7 @@ mod runs;
 mod shown;
 mod tampering;
 mod typed;
+mod unprivileged;
 
 use common::{Place, Said, Up};
 use serde_json::Value;

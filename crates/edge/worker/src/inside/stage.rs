@@ -15,7 +15,7 @@ use rustix::{
     process::{Signal, set_parent_process_death_signal},
 };
 
-use crate::plan::{Heard, LENGTH_DIGITS, MAX_PLAN_BYTES, Plan};
+use crate::plan::{FRUGAL, Heard, LENGTH_DIGITS, MAX_PLAN_BYTES, Plan};
 
 /// The exit code of a stage that could not go on. What the agent's exit code means is known by the line before it.
 pub(super) const FAILED: u8 = 125;
@@ -98,7 +98,7 @@ pub(super) fn tell(heard: &Heard) {
 /// The next stage, with nothing of this one's environment.
 pub(super) fn next(args: &[&str]) -> Command {
     let mut command = Command::new(SELF);
-    command.arg0("steward").arg("sandbox-init").args(args).env_clear();
+    command.arg0("steward").arg("sandbox-init").args(args).env_clear().env(FRUGAL.0, FRUGAL.1);
     command
 }
 
