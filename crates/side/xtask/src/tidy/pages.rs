@@ -24,7 +24,7 @@ const MAKERS: [&str; 6] = [
 const PAGES: &str = "docs/errors/";
 
 /// Beginnings of words that look like codes and are names of environment variables.
-const VARIABLES: [&str; 5] = ["STEWARD_", "RUST_", "CARGO_", "XDG_", "NO_COLOR"];
+const VARIABLES: [&str; 6] = ["STEWARD_", "RUST_", "CARGO_", "XDG_", "MIMALLOC_", "NO_COLOR"];
 
 /// An error code has a page, a page has a code.
 pub(super) fn errors(house: &House) -> Vec<Finding> {
