@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! let run = begin(&context, &caller, new).await?;                       // BOOTSTRAP, on record
-//! let stepped = step(&context, &run.id, Command::Booted, By::Node, &join).await?;
+//! let stepped = step(&context, run.id(), Command::Booted, None, join).await?;  // by the node's own leave
 //! ```
 //!
 //! Deliberately absent: processes and tools (flows drives them), and deciding what a step does (governor).

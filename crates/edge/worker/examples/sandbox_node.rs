@@ -3,7 +3,7 @@
 //! `sandbox_node <instance> <A|B> <script>`: runs `/bin/sh -c script`, prints its first line, and waits until it ends.
 
 #[path = "../tests/sandbox/common.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the tests use the rest of it")]
 mod common;
 
 use steward_worker::{Grade, Launcher, LauncherSettings};
