@@ -1,0 +1,112 @@
+//! A secret in memory, and keeping secrets out of what is shown.
+//!
+//! ```
+//! use steward_seal::secret::{Secret, Secrets};
+//! let key = Secret::new("sk-1234567890");
+//! assert_eq!(format!("{key:?}"), "***");
+//! let known = Secrets::of([key]);
+//! assert_eq!(known.scrub("the key is sk-1234567890."), "the key is [secret].");
+//! ```
+//!
+//! Deliberately absent: where secrets are kept (`keeper`'s), and guessing what may be one.
+
+use std::{borrow::Cow, fmt};
+
+use zeroize::Zeroizing;
+
+/// What stands where a secret stood.
+pub const SCRUBBED: &str = "[secret]";
+
+/// The shortest secret that is looked for, in bytes: a shorter one stands in texts by chance.
+pub const MIN_SCRUBBED_BYTES: usize = 6;
+
+/// Something that only its user may see: not shown by Debug, wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes what a person or a file gave, without the white space around it.
+    pub fn new(text: &str) -> Self {
+        Self(Zeroizing::new(text.trim().to_owned()))
+    }
+
+    /// The secret itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Secrets that are known, to be kept out of what is shown.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets(Vec<Secret>);
+
+impl Secrets {
+    /// These secrets; the longest come first, so that one which holds another is taken out whole.
+    pub fn of(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let mut secrets: Vec<Secret> =
+            secrets.into_iter().filter(|secret| secret.reveal().len() >= MIN_SCRUBBED_BYTES).collect();
+        secrets.sort_by(|a, b| b.reveal().len().cmp(&a.reveal().len()).then_with(|| a.reveal().cmp(b.reveal())));
+        secrets.dedup();
+        Self(secrets)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text without them.
+    pub fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut scrubbed = Cow::Borrowed(text);
+        for secret in &self.0 {
+            if scrubbed.contains(secret.reveal()) {
+                scrubbed = Cow::Owned(scrubbed.replace(secret.reveal(), SCRUBBED));
+            }
+        }
+        scrubbed
+    }
+
+    /// How many bytes at the end of `text` may be the beginning of a secret, of which the rest is yet to come.
+    pub fn begun_at_end(&self, text: &str) -> usize {
+        let begun = |secret: &Secret| {
+            let secret = secret.reveal();
+            let longest = secret.len().saturating_sub(1).min(text.len());
+            let fits = |n: &usize| secret.is_char_boundary(*n) && text.ends_with(&secret[..*n]);
+            (1..=longest).rev().find(fits).unwrap_or(0)
+        };
+        self.0.iter().map(begun).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Secret, Secrets};
+
+    #[test]
+    fn secrets_are_taken_out_whole() {
+        let known = Secrets::of(["abcdef", "abcdef-123", "short", "größe-geheim"].map(Secret::new));
+        for (text, shown) in [
+            ("abcdef-123 and abcdef", "[secret] and [secret]"),
+            ("short", "short"),
+            ("die größe-geheim!", "die [secret]!"),
+            ("abcde", "abcde"),
+        ] {
+            assert_eq!(known.scrub(text), shown);
+        }
+        assert!(!format!("{known:?}").contains("abcdef"));
+    }
+
+    #[test]
+    fn what_may_be_begun_is_known() {
+        let known = Secrets::of(["abcdef-123", "größe-geheim"].map(Secret::new));
+        for (text, bytes) in [("x", 0), ("xa", 1), ("xabcdef-12", 9), ("abcdef-123", 0), ("", 0), ("grö", 4), ("abgr", 2)] {
+            assert_eq!(known.begun_at_end(text), bytes, "{text}");
+        }
+    }
+}
