@@ -259,8 +259,9 @@ async fn run_program(
     effect: EffectRow,
 ) -> Result<(EffectRow, Option<Product>), Error> {
     let mut mounts = tools.mounts.clone();
-    mounts.push(Mount { from: tools.work.clone(), at: WORK.to_owned(), executable: true });
-    let spec = Spec { argv, env: Vec::new(), mounts, limits: Limits::TOOL, minimum: minimum_grade(tools.tier) };
+    mounts.push(Mount { from: tools.work.clone(), at: WORK.to_owned(), executable: true, writable: false });
+    let spec =
+        Spec { argv, env: Vec::new(), mounts, limits: Limits::TOOL, minimum: minimum_grade(tools.tier), door: false };
     let (worker, running) = (Arc::clone(&tools.worker), tools.running.clone());
     let _place = tools.running.0.places.acquire().await.expect("the places are never closed");
     if *tools.running.0.is_over.borrow() {

@@ -73,6 +73,8 @@ fn type_of(kind: ResourceKind) -> &'static str {
         ResourceKind::Policy => "Policy",
         ResourceKind::Ledger => "Ledger",
         ResourceKind::Node => "Node",
+        ResourceKind::Tool => "Tool",
+        ResourceKind::Model => "Model",
     }
 }
 

@@ -123,6 +123,7 @@ impl Launcher {
             mounts: Vec::new(),
             limits: Limits { wall_ms: 20_000, ..Limits::TOOL },
             minimum: self.grade,
+            door: false,
         };
         let making = self.make(&spec).map_err(|error| error.to_string())?;
         let without = making.without.clone();
@@ -151,6 +152,9 @@ impl Launcher {
         if !self.grade.meets(spec.minimum) {
             return Err(EffectError::SandboxTooWeak { grade: self.grade, minimum: spec.minimum });
         }
+        if spec.door && self.grade != Grade::A {
+            return Err(EffectError::SandboxTooWeak { grade: self.grade, minimum: Grade::A });
+        }
         let mounts = spec.mounts.iter().map(granted).collect::<Result<_, _>>()?;
         let failed = |what: &str, error: std::io::Error| EffectError::SandboxFailed(format!("{what}: {error}"));
         let name = format!("{}-{}", std::process::id(), self.next.fetch_add(1, Ordering::Relaxed));
@@ -171,6 +175,7 @@ impl Launcher {
             env: spec.env.clone(),
             mounts,
             limits: spec.limits,
+            door: spec.door,
             helper: self.settings.helper.clone(),
             by_rlimits: !group.exists(),
             scratch: scratch.as_ref().map(|scratch| scratch.path().to_owned()),
@@ -269,7 +274,7 @@ fn granted(mount: &Mount) -> Result<Granted, EffectError> {
     if from == Path::new("/") || from.to_str().is_none() {
         return Err(missing("is no folder of its own with a plain name; mount one that is".to_owned()));
     }
-    Ok(Granted { from, at: mount.at.clone(), executable: mount.executable })
+    Ok(Granted { from, at: mount.at.clone(), executable: mount.executable, writable: mount.writable })
 }
 
 fn unavailable(why: String) -> EffectError {

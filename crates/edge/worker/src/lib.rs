@@ -59,6 +59,8 @@ pub use grade::{Grade, LimitsBy};
 pub use inside::sandbox_init;
 pub use launcher::{Launcher, LauncherSettings};
 pub use path::{GrantPath, MAX_DEPTH, MAX_FILE_BYTES, MAX_PART_BYTES, MAX_PATH_BYTES, PathError};
-pub use session::{EndedBy, Exit, Killer, LINES_WAITING, Line, MAX_LINE_BYTES, MAX_STDERR_TAIL_BYTES, Output, Session};
+pub use session::{
+    DOOR_PORT, EndedBy, Exit, Killer, LINES_WAITING, Line, MAX_LINE_BYTES, MAX_STDERR_TAIL_BYTES, Output, Session,
+};
 pub use spec::{Limits, MAX_ARGUMENT_BYTES, MAX_MOUNTS, MAX_SPEC_BYTES, Mount, Spec};
 pub use worker::Worker;

@@ -58,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) mounts: Vec<Granted>,
     pub(crate) limits: Limits,
+    /// Whether the node is to be reached from inside.
+    pub(crate) door: bool,
     /// The executable of this code, to be seen inside.
     pub(crate) helper: PathBuf,
     /// Whether memory and processes are limited by nothing else.
@@ -72,6 +74,7 @@ pub(crate) struct Granted {
     pub(crate) from: PathBuf,
     pub(crate) at: String,
     pub(crate) executable: bool,
+    pub(crate) writable: bool,
 }
 
 /// What the node hears before the agent runs.
@@ -137,13 +140,15 @@ mod tests {
     use crate::spec::Limits;
 
     fn plan(argv: &[&str]) -> Plan {
-        let granted = |from: &str, at: &str| Granted { from: from.into(), at: at.to_owned(), executable: false };
+        let granted =
+            |from: &str, at: &str| Granted { from: from.into(), at: at.to_owned(), executable: false, writable: false };
         Plan {
             argv: argv.iter().map(|a| (*a).to_owned()).collect(),
             env: vec![],
             mounts: vec![granted("/node/files", "/files"), granted("/node/programs", "/programs")],
             limits: Limits::TOOL,
             helper: "/node/steward".into(),
+            door: false,
             by_rlimits: false,
             scratch: None,
         }

@@ -11,9 +11,12 @@
 //! Deliberately absent: asynchronous waiting. A process is a file descriptor and a blocking call each way.
 
 use std::{
-    io::{self, Read, Write as _},
+    io::{self, IoSliceMut, Read, Write as _},
+    mem::MaybeUninit,
+    net::TcpListener,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -27,6 +30,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fd::AsFd,
     io::Errno,
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
     process::{Pid, PidfdFlags, pidfd_open},
 };
 use std::os::unix::process::ExitStatusExt as _;
@@ -82,6 +86,8 @@ pub(crate) struct Making {
     began: Instant,
     /// What it does without.
     pub(crate) without: Vec<String>,
+    /// What listens inside, if it has a door.
+    door: Option<TcpListener>,
 }
 
 impl Making {
@@ -129,7 +135,22 @@ pub(crate) fn make(
     parts: Parts,
 ) -> Result<Making, EffectError> {
     let failed = |what: &str, error: &dyn std::fmt::Display| EffectError::SandboxFailed(format!("{what}: {error}"));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let own = if plan.door {
+        match UnixStream::pair() {
+            Ok((ours, theirs)) => {
+                command.stdin(Stdio::from(OwnedFd::from(theirs)));
+                Some(ours)
+            }
+            Err(error) => {
+                parts.group.remove();
+                return Err(failed("make a socket", &error));
+            }
+        }
+    } else {
+        command.stdin(Stdio::piped());
+        None
+    };
     let mut keeper = match spawner.spawn(command) {
         Ok(keeper) => keeper,
         Err(error) => {
@@ -139,8 +160,17 @@ pub(crate) fn make(
     };
     let (stdin, stdout, stderr) = (keeper.stdin.take(), keeper.stdout.take(), keeper.stderr.take());
     let made = (|| {
-        let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+        let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
             return Err(EffectError::SandboxFailed("the keeper has no pipes".to_owned()));
+        };
+        let mut receives = None;
+        let stdin: Box<dyn io::Write + Send> = match (own, stdin) {
+            (Some(own), _) => {
+                receives = Some(own.try_clone().map_err(|error| failed("keep a socket", &error))?);
+                Box::new(own)
+            }
+            (None, Some(stdin)) => Box::new(stdin),
+            (None, None) => return Err(EffectError::SandboxFailed("the keeper has no input".to_owned())),
         };
         let feed = feed(stdin, framed(plan)).map_err(|error| failed("start a thread", &error))?;
         let (pid, without) = match hear(&stdout).map_err(|error| failed("wait for the sandbox", &error))? {
@@ -163,12 +193,14 @@ pub(crate) fn make(
             group: parts.group.clone(),
             state: Mutex::default(),
         };
-        Ok((feed, stdout, stderr, without, Arc::new(kill)))
+        // Sent before the line that was just heard.
+        let door = receives.map(|own| received_door(&own)).transpose().map_err(|e| failed("open the door", &e))?;
+        Ok((feed, stdout, stderr, without, Arc::new(kill), door))
     })();
     match made {
-        Ok((feed, stdout, stderr, without, kill)) => {
+        Ok((feed, stdout, stderr, without, kill, door)) => {
             parts.place.is_of(kill.clone());
-            Ok(Making { parts, keeper, kill, feed, stdout, stderr, began: Instant::now(), without })
+            Ok(Making { parts, keeper, kill, feed, stdout, stderr, began: Instant::now(), without, door })
         }
         Err(error) => {
             let _ = keeper.kill();
@@ -184,7 +216,7 @@ fn is_child_of(pid: i32, parent: i32) -> bool {
 }
 
 /// Starts the thread that writes: the plan, then what it is given. When it ends, the agent's input does.
-fn feed(mut stdin: ChildStdin, plan: Vec<u8>) -> io::Result<blocking::Sender<Feed>> {
+fn feed(mut stdin: Box<dyn io::Write + Send>, plan: Vec<u8>) -> io::Result<blocking::Sender<Feed>> {
     let (feed, given) = blocking::channel();
     thread::Builder::new().name("sandbox-input".to_owned()).spawn(move || {
         // What cannot be written has no reader any more; how that ended is told elsewhere.
@@ -209,6 +241,20 @@ fn feed(mut stdin: ChildStdin, plan: Vec<u8>) -> io::Result<blocking::Sender<Fee
         }
     })?;
     Ok(feed)
+}
+
+/// Receives what listens inside, which the init has sent.
+fn received_door(own: &UnixStream) -> io::Result<TcpListener> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    recvmsg(own, &mut [IoSliceMut::new(&mut byte)], &mut control, flags)?;
+    let sent = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    sent.map(TcpListener::from).ok_or_else(|| io::Error::other("the sandbox sent no listener"))
 }
 
 /// Reads the line that the stages write before the agent runs, and not a byte more.
@@ -281,7 +327,7 @@ fn collect(from: impl Read + Send + 'static, tally: Arc<Tally>) -> io::Result<bl
 
 /// Starts a session's threads.
 pub(crate) fn start(making: Making) -> Result<Session, EffectError> {
-    let Making { parts, keeper, kill, feed, stdout, stderr, began, .. } = making;
+    let Making { parts, keeper, kill, feed, stdout, stderr, began, door, .. } = making;
     let tally = Arc::new(Tally { written: AtomicU64::new(0), limit: parts.limits.output_bytes, kill: kill.clone() });
     let waiting = Waiting { parts, keeper, kill: kill.clone(), tally: tally.clone(), began };
     let (to_agent, lines) = mpsc::channel(LINES_WAITING);
@@ -305,7 +351,7 @@ pub(crate) fn start(making: Making) -> Result<Session, EffectError> {
         Ok(_) => pass.send(waiting).map_err(|_| EffectError::SandboxFailed("its thread has ended".to_owned()))?,
         Err(error) => return Err(waiting.give_up(&error)),
     }
-    Ok(Session::from_parts(to_agent, from_agent, killer(kill), exit))
+    Ok(Session { door, ..Session::from_parts(to_agent, from_agent, killer(kill), exit) })
 }
 
 /// Passes lines on, on a thread, until there are none or nobody listens.

@@ -1,7 +1,7 @@
 //! Something that runs, as the node holds it: lines in, lines out, an end.
 //!
 //! ```text
-//! let Session { to_agent, mut from_agent, killer, exit } = worker.start(&warrant, &action, &spec)?;
+//! let Session { to_agent, mut from_agent, killer, exit, .. } = worker.start(&warrant, &action, &spec)?;
 //! to_agent.send("{\"hello\":1}".into()).await?;               // dropped: the agent reads the end of its input
 //! while let Some(line) = from_agent.recv().await { /* … */ }    // dropped: the agent is killed
 //! killer.kill();
@@ -10,7 +10,7 @@
 //!
 //! Deliberately absent: what a line means (the agent protocol's), and restarts (the caller's).
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::TcpListener, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +28,9 @@ pub const LINES_WAITING: usize = 32;
 /// The most of its standard error that is kept, 4 KiB: the end of a stack trace.
 pub const MAX_STDERR_TAIL_BYTES: usize = 4 * 1024;
 
+/// Where a sandbox with a door reaches its node: this port of its own loopback, which nothing outside of it shares.
+pub const DOOR_PORT: u16 = 7373;
+
 /// An agent that runs.
 #[derive(Debug)]
 pub struct Session {
@@ -39,6 +42,8 @@ pub struct Session {
     pub killer: Killer,
     /// How it ended. It comes when nothing of the agent is left, though lines from it may still wait.
     pub exit: oneshot::Receiver<Exit>,
+    /// What listens inside the sandbox, if it was to have a door: whoever connects is in it.
+    pub door: Option<TcpListener>,
 }
 
 impl Session {
@@ -49,7 +54,7 @@ impl Session {
         killer: Killer,
         exit: oneshot::Receiver<Exit>,
     ) -> Self {
-        Self { to_agent, from_agent, killer, exit }
+        Self { to_agent, from_agent, killer, exit, door: None }
     }
 }
 

@@ -3,14 +3,14 @@
 //! ```text
 //! let spec = Spec {
 //!     argv: vec!["python3".into(), "/programs/scribe.py".into()],
-//!     env: vec![], mounts: vec![Mount { from: programs, at: "/programs".into(), executable: true }],
-//!     limits: Limits::AGENT, minimum: Grade::A,
+//!     env: vec![], mounts: vec![Mount { from: programs, at: "/programs".into(), executable: true, writable: false }],
+//!     limits: Limits::AGENT, minimum: Grade::A, door: false,
 //! };
 //! let action = action.with_arguments(spec.digest());      // what policy decides is what runs
 //! ```
 //!
-//! Deliberately absent: mounts that can be written (an agent's files are written by the node, one permitted action each), and
-//! any way to ask for the network.
+//! Deliberately absent: any way to ask for the network. Agents have no mounts that can be written (their files are written by the
+//! node, one permitted action each); a tool server has a folder of its own.
 
 use std::{
     collections::BTreeSet,
@@ -84,6 +84,8 @@ pub struct Mount {
     pub at: String,
     /// Whether programs in it can be started. An interpreter reads them in any case.
     pub executable: bool,
+    /// Whether it can be written: the folder of a tool server, and of nothing else.
+    pub writable: bool,
 }
 
 /// What is to run.
@@ -99,6 +101,8 @@ pub struct Spec {
     pub limits: Limits,
     /// The grade below which it is not started.
     pub minimum: Grade,
+    /// Whether the node is to be reached from inside, at [`DOOR_PORT`](crate::session::DOOR_PORT) of the sandbox's own loopback. Needs grade A.
+    pub door: bool,
 }
 
 impl Spec {
@@ -185,7 +189,7 @@ mod tests {
 
     fn spec(argv: &[&str]) -> Spec {
         let argv = argv.iter().map(|a| (*a).to_owned()).collect();
-        Spec { argv, env: vec![], mounts: vec![], limits: Limits::TOOL, minimum: Grade::A }
+        Spec { argv, env: vec![], mounts: vec![], limits: Limits::TOOL, minimum: Grade::A, door: false }
     }
 
     #[test]
@@ -202,7 +206,7 @@ mod tests {
     #[test]
     fn places_are_plain_and_not_the_sandbox_s_own() {
         let with = |at: &str| {
-            let mount = Mount { from: "/usr".into(), at: at.to_owned(), executable: false };
+            let mount = Mount { from: "/usr".into(), at: at.to_owned(), executable: false, writable: false };
             Spec { mounts: vec![mount], ..spec(&["true"]) }.check()
         };
         for good in ["/files", "/programs", "/handoff/from.a-b_1"] {
@@ -238,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_largest_and_the_emptiest_are_refused() {
-        let mount = |at: String| Mount { from: "/usr".into(), at, executable: false };
+        let mount = |at: String| Mount { from: "/usr".into(), at, executable: false, writable: false };
         let mounts = |names: &[&str]| names.iter().map(|n| mount((*n).to_owned())).collect::<Vec<_>>();
         let bad = [
             spec(&[]),

@@ -27,7 +27,7 @@ pub trait Worker: Send + Sync {
     /// By what their limits hold.
     fn limits_by(&self) -> LimitsBy;
 
-    /// Starts an agent: something long-lived that talks in lines.
+    /// Starts an agent, or a tool server (`tool.start`): something long-lived that talks in lines.
     ///
     /// # Errors
     /// `WARRANT_MISMATCH` unless `warrant` is for `action`, and that is `agent.start` with the digest of `spec`;
@@ -69,8 +69,12 @@ pub trait Worker: Send + Sync {
 /// Whether the warrant is for this action, and that for starting this agent.
 pub(crate) fn check_start(warrant: &Warrant, action: &Action, spec: &Spec) -> Result<(), EffectError> {
     check(warrant, action, spec)?;
-    if action.name().as_str() != "agent.start" || action.resource().kind() != ResourceKind::Agent {
-        return Err(EffectError::WarrantMismatch("the warrant is not for starting an agent"));
+    let starts = matches!(
+        (action.name().as_str(), action.resource().kind()),
+        ("agent.start", ResourceKind::Agent) | ("tool.start", ResourceKind::Tool)
+    );
+    if !starts {
+        return Err(EffectError::WarrantMismatch("the warrant is not for starting an agent or a tool server"));
     }
     Ok(())
 }

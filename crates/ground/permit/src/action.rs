@@ -69,7 +69,7 @@ impl From<ActionName> for String {
 
 words!(
     /// What kind of thing an action is done to.
-    ResourceKind, "a kind of resource; they are file, command, host, plan, agent, person, key, policy, ledger and node", {
+    ResourceKind, "a kind of resource; they are file, command, host, plan, agent, person, key, policy, ledger, node, tool and model", {
         /// A path in an agent's own folder. Never normalised: it is resolved at the effect, beneath the grant.
         File = "file",
         /// A program, by its first argument.
@@ -90,6 +90,10 @@ words!(
         Ledger = "ledger",
         /// The node.
         Node = "node",
+        /// A tool of another MCP server, as `server/tool`; or such a server.
+        Tool = "tool",
+        /// A language model, by the name that the node gives it.
+        Model = "model",
     }
 );
 

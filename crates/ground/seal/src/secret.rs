@@ -105,7 +105,9 @@ mod tests {
     #[test]
     fn what_may_be_begun_is_known() {
         let known = Secrets::of(["abcdef-123", "größe-geheim"].map(Secret::new));
-        for (text, bytes) in [("x", 0), ("xa", 1), ("xabcdef-12", 9), ("abcdef-123", 0), ("", 0), ("grö", 4), ("abgr", 2)] {
+        for (text, bytes) in
+            [("x", 0), ("xa", 1), ("xabcdef-12", 9), ("abcdef-123", 0), ("", 0), ("grö", 4), ("abgr", 2)]
+        {
             assert_eq!(known.begun_at_end(text), bytes, "{text}");
         }
     }

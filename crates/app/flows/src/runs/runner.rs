@@ -193,11 +193,16 @@ impl Runner {
     pub(crate) fn mounts(&self, run: &RunId) -> Vec<Mount> {
         let mut mounts = Vec::new();
         if self.programs.is_dir() {
-            mounts.push(Mount { from: self.programs.clone(), at: PROGRAMS.to_owned(), executable: true });
+            mounts.push(Mount {
+                from: self.programs.clone(),
+                at: PROGRAMS.to_owned(),
+                executable: true,
+                writable: false,
+            });
         }
         let handed = self.handed(run);
         if handed.is_dir() {
-            mounts.push(Mount { from: handed, at: HANDOFF.to_owned(), executable: false });
+            mounts.push(Mount { from: handed, at: HANDOFF.to_owned(), executable: false, writable: false });
         }
         mounts
     }

@@ -258,9 +258,14 @@ impl Runner {
         let worker = self.worker()?;
         let argv = agent.command.clone().unwrap_or_default();
         let mut mounts = self.mounts(run.id());
-        mounts.push(Mount { from: context.folders.path_of(&agent.name), at: WORK.to_owned(), executable: true });
+        mounts.push(Mount {
+            from: context.folders.path_of(&agent.name),
+            at: WORK.to_owned(),
+            executable: true,
+            writable: false,
+        });
         let minimum = minimum_grade(run.state.tier);
-        let spec = Spec { argv, env: Vec::new(), mounts, limits: Limits::AGENT, minimum };
+        let spec = Spec { argv, env: Vec::new(), mounts, limits: Limits::AGENT, minimum, door: false };
         let node = Caller { trace: Some(run.trace.clone()), ..Caller::node(&context.namespace) };
         let action = context.action("agent.start", ResourceKind::Agent, agent.name.to_string())?;
         let action = action.with_arguments(spec.digest());

@@ -1,7 +1,7 @@
 //! The system calls that no agent may make.
 //!
 //! ```text
-//! filter::apply(&filter::for_namespaces()?)?;
+//! filter::apply(&filter::for_namespaces(false)?)?;
 //! ```
 //!
 //! Everything is allowed but a list: an agent is a program of any language, and what runtimes call changes with each. What is
@@ -159,14 +159,14 @@ const SOCKET_KIND: u64 = 0xf;
 /// The personalities that programs ask for: none, 32 bits' uname, both with an older uname, and the question which.
 const PERSONALITIES: [u64; 5] = [0, 0x0008, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
 
-/// The filters of grade A.
-pub(super) fn for_namespaces() -> Result<Vec<BpfProgram>, Problem> {
-    programs(false)
+/// The filters of grade A; with a door, a socket of TCP over IPv4 can be had, which reaches the sandbox's own loopback.
+pub(super) fn for_namespaces(door: bool) -> Result<Vec<BpfProgram>, Problem> {
+    programs(false, door)
 }
 
 /// The filters of grade B.
 pub(super) fn for_landlock() -> Result<Vec<BpfProgram>, Problem> {
-    programs(true)
+    programs(true, false)
 }
 
 /// Puts filters in force for this process and what it becomes, for ever.
@@ -175,7 +175,7 @@ pub(super) fn apply(programs: &[BpfProgram]) -> Result<(), Problem> {
 }
 
 /// The kernel takes the hardest answer of any filter.
-fn programs(shares_the_host: bool) -> Result<Vec<BpfProgram>, Problem> {
+fn programs(shares_the_host: bool, door: bool) -> Result<Vec<BpfProgram>, Problem> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(doing("filter system calls on this processor"))?;
     let filter = |rules: BTreeMap<i64, Vec<SeccompRule>>, action| {
         let filter =
@@ -188,19 +188,33 @@ fn programs(shares_the_host: bool) -> Result<Vec<BpfProgram>, Problem> {
         no_other_numbers(),
         filter(always(KILLED), SeccompAction::KillProcess)?,
         filter(always(UNKNOWN), errno(Errno::NOSYS))?,
-        filter(refused(shares_the_host)?, errno(Errno::PERM))?,
+        filter(refused(shares_the_host, door)?, errno(Errno::PERM))?,
     ])
 }
 
 /// What is refused as not permitted, some of it only with certain arguments.
-fn refused(shares_the_host: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Problem> {
+fn refused(shares_the_host: bool, door: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Problem> {
     let is = |op, value: u64| {
         move |argument| {
             SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, value).map_err(doing("filter system calls"))
         }
     };
     let rule = |conditions| SeccompRule::new(conditions).map_err(doing("filter system calls"));
-    let mut rules = BTreeMap::from([(libc::SYS_socket, Vec::new()), (libc::SYS_connect, Vec::new())]);
+    let mut rules = BTreeMap::new();
+    if door {
+        let number = |number: i32| u64::from(number.unsigned_abs());
+        let mut others = vec![rule(vec![is(SeccompCmpOp::Ne, number(libc::AF_INET))(0)?])?];
+        // Of the kinds of sockets all but streams, and of streams all protocols but TCP.
+        for kind in (0..=SOCKET_KIND).filter(|kind| *kind != number(libc::SOCK_STREAM)) {
+            others.push(rule(vec![is(SeccompCmpOp::MaskedEq(SOCKET_KIND), kind)(1)?])?);
+        }
+        let protocol = |value| is(SeccompCmpOp::Ne, value)(2);
+        others.push(rule(vec![protocol(0)?, protocol(number(libc::IPPROTO_TCP))?])?);
+        rules.insert(libc::SYS_socket, others);
+    } else {
+        rules.insert(libc::SYS_socket, Vec::new());
+        rules.insert(libc::SYS_connect, Vec::new());
+    }
     // A pair is the agent's at both ends, but one of datagrams (and `SOCK_RAW`, which becomes that) can name another receiver.
     let kind = |kind: i32| rule(vec![is(SeccompCmpOp::MaskedEq(SOCKET_KIND), u64::from(kind.unsigned_abs()))(1)?]);
     rules.insert(libc::SYS_socketpair, vec![kind(libc::SOCK_DGRAM)?, kind(libc::SOCK_RAW)?]);
@@ -252,8 +266,8 @@ mod tests {
 
     #[test]
     fn the_filters_are_small_enough_for_the_kernel() {
-        for shares in [false, true] {
-            for program in programs(shares).expect("this processor is known") {
+        for (shares, door) in [(false, false), (false, true), (true, false)] {
+            for program in programs(shares, door).expect("this processor is known") {
                 assert!(program.len() < 4096);
             }
         }

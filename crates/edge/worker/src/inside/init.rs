@@ -21,7 +21,7 @@ use rustix::process::{DumpableBehavior, Pid, WaitOptions, set_dumpable_behavior,
 
 use crate::{
     inside::{
-        filter, give_up,
+        door, filter, give_up,
         program::{self, CANNOT_START},
         root,
         stage::{self, Ended, Problem, die_with_parent, doing},
@@ -46,9 +46,12 @@ pub(super) fn init(keeper: &str, report: &str) -> Result<ExitCode, Problem> {
     let without = root::build(&plan)?;
     rustix::system::sethostname(b"agent").map_err(doing("set the host's name"))?;
     let program = program::Program::find(&plan)?;
+    if plan.door {
+        door::open()?;
+    }
     give_up::limits(&plan)?;
     give_up::capabilities()?;
-    filter::apply(&filter::for_namespaces()?)?;
+    filter::apply(&filter::for_namespaces(plan.door)?)?;
     // What the agent could read of this process, or write into it, is not the agent's.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(doing("close the init to the agent"))?;
     stage::tell(&Heard::Ready { pid: own.pid, without });

@@ -15,6 +15,7 @@
 //! Deliberately absent: anything that reads what the agent writes.
 
 mod cage;
+mod door;
 mod filter;
 mod give_up;
 mod init;

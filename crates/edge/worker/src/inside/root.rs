@@ -23,8 +23,8 @@ use std::{
 
 use rustix::{
     mount::{
-        MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change, mount_remount,
-        unmount,
+        MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change,
+        mount_remount, unmount,
     },
     process::pivot_root,
 };
@@ -85,7 +85,7 @@ pub(super) fn build(plan: &Plan) -> Result<Vec<String>, Problem> {
     build_dev(&new.join("dev"))?;
     let without = mount_proc(&new.join("proc"))?;
     make(&new.join("run/steward"))?;
-    let helper = Granted { from: plan.helper.clone(), at: INSIDE_HELPER.to_owned(), executable: true };
+    let helper = Granted { from: plan.helper.clone(), at: INSIDE_HELPER.to_owned(), executable: true, writable: false };
     for granted in plan.mounts.iter().chain([&helper]) {
         bind_granted(granted)?;
     }
@@ -201,7 +201,16 @@ fn bind_granted(granted: &Granted) -> Result<(), Problem> {
     let from = granted.from.strip_prefix("/").map_err(doing("mount what is granted"))?;
     let to = Path::new(NEW).join(&granted.at[1..]);
     let flags = if granted.executable { PLAIN } else { PLAIN | MountFlags::NOEXEC };
-    bind(&Path::new(NODE).join(from), &to, flags)
+    let from = Path::new(NODE).join(from);
+    if granted.writable { bind_writable(&from, &to, flags) } else { bind(&from, &to, flags) }
+}
+
+/// The same, to be written: one folder, of which the flags are set, and of what is mounted below it nothing.
+fn bind_writable(from: &Path, to: &Path, flags: MountFlags) -> Result<(), Problem> {
+    let shown = shown(to);
+    make(to)?;
+    mount_bind(from, to).map_err(doing(format_args!("mount /{shown}")))?;
+    mount_remount(to, MountFlags::BIND | flags, c"").map_err(doing(format_args!("mount /{shown}")))
 }
 
 /// Shows `from` at `to`, which is made, read-only and with `flags`, and so whatever is mounted below it.

@@ -58,7 +58,7 @@ pub(crate) fn launcher_by(grade: Grade, by: Option<LimitsBy>) -> Launcher {
 
 pub(crate) fn spec(argv: &[&str]) -> Spec {
     let argv = argv.iter().map(|a| (*a).to_owned()).collect();
-    Spec { argv, env: Vec::new(), mounts: Vec::new(), limits: tight(), minimum: Grade::B }
+    Spec { argv, env: Vec::new(), mounts: Vec::new(), limits: tight(), minimum: Grade::B, door: false }
 }
 
 /// Small enough that a flood ends soon, large enough for an interpreter on a busy machine.
@@ -67,7 +67,7 @@ pub(crate) fn tight() -> Limits {
 }
 
 pub(crate) fn mount(from: &Path, at: &str) -> Mount {
-    Mount { from: from.to_owned(), at: at.to_owned(), executable: false }
+    Mount { from: from.to_owned(), at: at.to_owned(), executable: false, writable: false }
 }
 
 /// A number that only this test's processes have on their command lines: what a script's `NAP` becomes, a time to sleep.

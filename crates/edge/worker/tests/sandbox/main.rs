@@ -6,6 +6,7 @@
 //! times are set to what they are, folders that cannot go are removed, processes are signalled with 0, floods have a shore.
 
 mod common;
+mod doors;
 mod escaping;
 mod flooding;
 mod outliving;
