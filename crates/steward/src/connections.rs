@@ -40,7 +40,8 @@ impl Listener {
         Self::with(inner, room.clamp(16, MAX_CONNECTIONS), Duration::from_secs(QUIET_S))
     }
 
-    fn with(inner: TcpListener, places: usize, quiet: Duration) -> Self {
+    /// The same, for so many, each for so long.
+    pub(crate) fn with(inner: TcpListener, places: usize, quiet: Duration) -> Self {
         Self { inner, places: Arc::new(Semaphore::new(places)), quiet }
     }
 }

@@ -4,6 +4,7 @@ mod configuration;
 mod connections;
 mod demo;
 mod demo_agent;
+mod doors;
 mod invocation;
 mod up;
 

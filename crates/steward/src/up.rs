@@ -25,7 +25,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{configuration::Configuration, connections::Listener, demo, invocation::command};
+use crate::{configuration::Configuration, connections::Listener, demo, doors, invocation::command};
 
 /// How often the background looks.
 const TEND_EVERY_MS: u64 = 1_000;
@@ -100,8 +100,9 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     for mistake in &opened.mistakes {
         eprintln!("policy: {mistake}");
     }
+    opened.runner.serve_doors(Box::new(doors::serve));
     let (stop, stopping) = watch::channel(false);
-    let serving = tokio::spawn(serve(listener, Arc::clone(&node), stopping.clone()));
+    let serving = tokio::spawn(serve(listener, Arc::clone(&node), Arc::clone(&opened.runner), stopping.clone()));
     let tending = tokio::spawn(tend_until(Arc::clone(&opened.runner), Arc::clone(&node), home.clone(), stopping));
     let url = format!("http://{address}");
     write_private(&home.address(), format!("{url}\n").as_bytes())?;
@@ -149,6 +150,8 @@ fn configure(home: &Home, arguments: &UpArgs, is_new: bool) -> Result<Configurat
 fn start_logging(filter: &str) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("`log`: `{filter}` is not a filter; write error, warn, info, debug or trace"))?;
+    // The library tells of each request; what matters of it stands in the record.
+    let filter = filter.add_directive("rmcp=warn".parse().expect("a directive"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -157,11 +160,17 @@ fn start_logging(filter: &str) -> Result<()> {
     Ok(())
 }
 
-async fn serve(listener: TcpListener, node: Arc<Node>, mut stopping: watch::Receiver<bool>) -> std::io::Result<()> {
+async fn serve(
+    listener: TcpListener,
+    node: Arc<Node>,
+    runner: Arc<Runner>,
+    mut stopping: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     let stop = async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     };
-    axum::serve(Listener::new(listener), steward_api::router(node)).with_graceful_shutdown(stop).await
+    let agents = doors::with_key(&runner);
+    axum::serve(Listener::new(listener), steward_api::router_with(node, agents)).with_graceful_shutdown(stop).await
 }
 
 async fn tend_until(runner: Arc<Runner>, node: Arc<Node>, home: Home, mut stopping: watch::Receiver<bool>) {

@@ -10,7 +10,7 @@ use steward_policy::Gives;
 use steward_seal::{Digest, json};
 use steward_store::Guard;
 
-use crate::rows::{self, AgentRow, Status};
+use crate::rows::{self, AgentRow, Protocol, Status};
 
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 500;
@@ -41,6 +41,8 @@ pub struct Manifest {
     pub command: Option<Vec<String>>,
     /// The template of its packets, as JSON text.
     pub packet: Option<String>,
+    /// How it talks to the node: `line` (if nothing is said) or `mcp`.
+    pub protocol: Option<String>,
 }
 
 impl Manifest {
@@ -84,6 +86,15 @@ impl Manifest {
                 );
             }
         }
+        let protocol = match self.protocol.as_deref() {
+            None | Some("line") => Protocol::Line,
+            Some("mcp") => Protocol::Mcp,
+            Some(other) => {
+                let other = steward_naming::visible(other);
+                problem("protocol", format!("`{other}` is none; it is `line` or `mcp`"));
+                Protocol::Line
+            }
+        };
         let template = match self.packet.as_ref().map(|t| Template::read(t.as_bytes(), &context.namespace)) {
             Some(Err(mistakes)) => {
                 problems.extend(mistakes.into_iter().map(|mistake| Problem {
@@ -109,6 +120,9 @@ impl Manifest {
         if let Some(packet) = packet {
             document["packet"] = json!(packet);
         }
+        if protocol == Protocol::Mcp {
+            document["protocol"] = json!("mcp");
+        }
         let bytes = json::canonical(&document).map_err(Error::invalid)?;
         let row = AgentRow {
             name,
@@ -121,6 +135,7 @@ impl Manifest {
             added_at: context.now(),
             command: self.command.clone(),
             packet,
+            protocol,
             allowed: 0,
             refused: 0,
             entry_seq: 0,

@@ -54,6 +54,13 @@ FROM agent_before;
 DROP TABLE agent_before;
 ",
 },
+// How it talks to the node: nothing is a line of JSON each way, as before.
+Migration {
+    name: "agents-0003",
+    sql: "
+ALTER TABLE agent ADD COLUMN protocol TEXT CHECK (protocol IN ('mcp'));
+",
+},
 ];
 
 /// Whether an agent may do anything at all.
@@ -71,6 +78,26 @@ impl Status {
         match self {
             Self::Active => "active",
             Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// How an agent talks to the node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// A line of JSON each way, over its standard streams.
+    #[default]
+    Line,
+    /// MCP, over its sandbox's door or with a key; its standard output is its own.
+    Mcp,
+}
+
+impl Protocol {
+    /// As it is written in a manifest.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Mcp => "mcp",
         }
     }
 }
@@ -98,6 +125,8 @@ pub struct AgentRow {
     pub command: Option<Vec<String>>,
     /// The digest of the template of its packets, which is a blob.
     pub packet: Option<Digest>,
+    /// How it talks to the node.
+    pub protocol: Protocol,
     /// Decisions about it that were `allow`, counted from the ledger.
     pub allowed: u64,
     /// Decisions about it that were `deny`, counted from the ledger.
@@ -133,11 +162,12 @@ impl AgentRow {
             .text("added_at", self.added_at.to_string())
             .optional_text("command", command)
             .optional_text("packet", self.packet.map(|d| d.to_string()))
+            .optional_text("protocol", (self.protocol == Protocol::Mcp).then_some("mcp"))
     }
 }
 
 const AGENT: &str = "SELECT name || '.' || namespace, version, tier, description, capabilities, manifest, status, added_at, command, \
-                     packet, entry_seq FROM agent";
+                     packet, protocol, entry_seq FROM agent";
 
 fn agent_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentRow> {
     Ok(AgentRow {
@@ -154,9 +184,14 @@ fn agent_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentRow> {
             .map(|text| serde_json::from_str(&text).map_err(|e| damaged(8, e)))
             .transpose()?,
         packet: row.get::<_, Option<String>>(9)?.map(|t| t.parse().map_err(|e| damaged(9, e))).transpose()?,
+        protocol: if row.get_ref(10)?.as_str_or_null().map_err(|e| damaged(10, e))?.is_some() {
+            Protocol::Mcp
+        } else {
+            Protocol::Line
+        },
         allowed: 0,
         refused: 0,
-        entry_seq: row.get(10)?,
+        entry_seq: row.get(11)?,
     })
 }
 

@@ -44,6 +44,10 @@ codes! {
     LOCK_LOST,
     /// The run reached an end.
     RUN_OVER,
+    /// The agent is in no run, and acts within one only.
+    NO_RUN,
+    /// The key is not one of an agent.
+    NOT_AN_AGENT,
     /// The successor of a revoked agent does not go on before it says that it read the handoff.
     HANDOFF_NOT_ACKNOWLEDGED,
     /// The plan wants what the packet does not give.

@@ -33,7 +33,8 @@ pub const MAX_RUN_DEPTH: u32 = 4;
 pub const MAX_CHILDREN: usize = 16;
 
 /// What only looks. It may be done while planning, too.
-pub const READS: [&str; 6] = ["docs.read", "fs.read", "infra.read", "inventory.read", "logs.read", "policy.read"];
+pub const READS: [&str; 7] =
+    ["docs.read", "fs.read", "infra.read", "inventory.read", "logs.read", "model.call", "policy.read"];
 
 /// One agent's pass through the lifecycle. Changed by `step` only, stored as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,6 +16,9 @@ pub enum CallError {
     /// The node refused.
     #[error("{} ({})", .0.detail, .0.code)]
     Refused(Box<Problem>),
+    /// The other side declined, in words of its protocol.
+    #[error("{0}")]
+    Declined(String),
     /// Something answered, but not as a node of this version does.
     #[error("the answer cannot be read: {0}; is it a Steward node of this version?")]
     Unreadable(String),

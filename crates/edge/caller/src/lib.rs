@@ -16,6 +16,7 @@
 
 mod call;
 mod error;
+mod mcp;
 mod routes;
 mod secret;
 #[cfg(test)]
@@ -23,5 +24,6 @@ mod tests;
 
 pub use call::{CONNECT_TIMEOUT_MS, Caller, Export, MAX_RESPONSE_BYTES, READ_TIMEOUT_MS, TOTAL_TIMEOUT_MS};
 pub use error::CallError;
+pub use mcp::Mcp;
 pub use routes::{ActionQuery, EffectQuery, RunQuery};
 pub use secret::Secret;

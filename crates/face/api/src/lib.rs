@@ -48,6 +48,11 @@ pub const MAX_REQUESTS: usize = 512;
 
 /// Every route.
 pub fn router(node: Arc<Node>) -> Router {
+    router_with(node, Router::new())
+}
+
+/// Every route, and those of another way in, which admits nobody by itself but whom it knows: `agents` has those of agents.
+pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
     use routes::{actions, agents, effects, entries, halt, open, people, policies, runs, state, status};
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
@@ -92,6 +97,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/node/doctor", get(status::doctor))
         .route("/v1/node/halt", post(halt::halt))
         .route("/v1/node/resume", post(halt::resume))
+        .with_state(Arc::clone(&node))
+        .merge(agents)
         .fallback(answer::no_such_route)
         .method_not_allowed_fallback(answer::no_such_method)
         // One layer made of all, the outermost first: each layer by itself would be boxed, and cloned with every request.
@@ -105,7 +112,6 @@ pub fn router(node: Arc<Node>) -> Router {
                 .layer(middleware::from_fn_with_state(Arc::clone(&node), door::admit))
                 .layer(DefaultBodyLimit::max(MAX_DOCUMENT_BYTES)),
         )
-        .with_state(node)
 }
 
 fn fixed(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

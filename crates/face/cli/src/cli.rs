@@ -15,6 +15,7 @@ use crate::{
         ledger::LedgerVerb,
         login::LoginArgs,
         manual::{CompletionsArgs, ManArgs},
+        mcp::McpArgs,
         node::NodeVerb,
         packets::PacketVerb,
         people::PeopleVerb,
@@ -77,6 +78,8 @@ pub enum Command {
     /// The runtime's state, in the keys that operators know
     #[command(subcommand)]
     State(StateVerb),
+    /// For agents: the tools of the run that one is in, as an MCP server or from a script
+    Mcp(McpArgs),
     /// Stop every run and every effect, now; it lasts until `resume`, also over a restart
     Halt(WhyArgs),
     /// Let a halted node go on
@@ -164,6 +167,11 @@ mod tests {
             "effect resolve act_1 --happened --reason seen",
             "effect resolve act_1 --did-not-happen --reason looked",
             "state get agent:*:state",
+            "mcp",
+            "mcp --url http://127.0.0.1:7373/mcp tools",
+            "mcp call finish",
+            "mcp call fs_read - --json",
+            "mcp read steward://packet",
             "halt",
             "halt --reason smoke",
             "resume --reason gone",
@@ -226,6 +234,8 @@ mod tests {
             "effect resolve act_1 --happened",
             "act scribe fs.write",
             "act scribe fs.write /a --confidence 1.5",
+            "mcp call",
+            "mcp frob",
             "action list --decision maybe",
             "policy explain agent:scribe fs.write /a",
             "ledger show -1",

@@ -129,6 +129,7 @@ impl From<CallError> for Failure {
             }
             CallError::Unreadable(_) => Self::unreachable(&error).hint("name the right one with --node URL"),
             CallError::Malformed { .. } => Self::misused(&error),
+            CallError::Declined(_) => Self::refused(&error),
         }
     }
 }

@@ -206,7 +206,7 @@ fn namespace_of(said: Option<&str>) -> Result<Namespace, Failure> {
 }
 
 /// The key in the environment; nothing if there is none, or an empty one.
-fn key_of_environment() -> Result<Option<Secret>, Failure> {
+pub(crate) fn key_of_environment() -> Result<Option<Secret>, Failure> {
     match std::env::var(KEY_VARIABLE) {
         Ok(key) => Ok(Some(Secret::new(&key)).filter(|key| !key.expose().is_empty())),
         Err(VarError::NotPresent) => Ok(None),

@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod login;
 pub(crate) mod manual;
+pub(crate) mod mcp;
 pub(crate) mod node;
 pub(crate) mod packets;
 pub(crate) mod people;
@@ -45,6 +46,7 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Handoff(verb) => handoffs::carry_out(session, verb).await,
         Command::Effect(verb) => effects::carry_out(session, verb).await,
         Command::State(verb) => state::carry_out(session, verb).await,
+        Command::Mcp(arguments) => mcp::carry_out(session, arguments).await,
         Command::Halt(why) => halt::halt(session, why).await,
         Command::Resume(why) => halt::resume(session, why).await,
         Command::Policy(verb) => policy::carry_out(session, verb).await,

@@ -26,6 +26,10 @@ pub struct AddAgent {
     /// The template of its packets, as JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet: Option<String>,
+    /// How it talks to the node: `line`, a line of JSON each way over its standard streams, if nothing is said; or `mcp`. An agent of `mcp`
+    /// without a command runs elsewhere, and attaches to its run with a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
 }
 
 /// An agent.
@@ -53,6 +57,8 @@ pub struct AgentRecord {
     /// The digest of the template of its packets, which is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet: Option<String>,
+    /// `line` or `mcp`.
+    pub protocol: String,
     /// Why it is revoked, while it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,

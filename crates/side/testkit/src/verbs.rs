@@ -141,6 +141,7 @@ impl TestNode {
     /// It cannot be registered.
     pub async fn agent(&self, name: &str, tier: Tier) -> AgentRow {
         let manifest = Manifest {
+            protocol: None,
             name: name.to_owned(),
             version: "1.0.0".to_owned(),
             tier: tier.to_string(),

@@ -47,8 +47,23 @@ const MAX_WAIT_MS: u64 = 1_000;
 /// How often a call is tried again because something changed under it.
 const ATTEMPTS: u32 = 3;
 
+/// What a call came to.
+#[derive(Debug)]
+pub struct Answered {
+    /// The phase in which the run is now.
+    pub phase: Phase,
+    /// What it gave, or why not.
+    pub outcome: Result<Value, Error>,
+}
+
 /// Answers a call. Tells whether the agent is finished.
-pub(crate) async fn answer(runner: &Runner, id: &RunId, live: &Live, call: &Call) -> (String, bool) {
+pub(crate) async fn answer(
+    runner: &Runner,
+    id: &RunId,
+    live: &Live,
+    call: &Call,
+    by: Option<&Caller>,
+) -> (Answered, bool) {
     let answered = match slow_down(runner, id) {
         Some(wait_ms) => {
             tokio::time::sleep(Duration::from_millis(wait_ms.min(MAX_WAIT_MS))).await;
@@ -56,27 +71,25 @@ pub(crate) async fn answer(runner: &Runner, id: &RunId, live: &Live, call: &Call
             Err(Error::new(Kind::Unavailable, code::RATE_LIMITED, message))
         }
         None => match call.tool.as_str() {
-            "submit_plan" => submit(runner, id, call).await,
+            "submit_plan" => submit(runner, id, call, by).await,
             "report_problem" => report(runner, id, call).await,
-            "finish" => finish(runner, id, call).await,
+            "finish" => finish(runner, id, call, by).await,
             _ => match too_many(live, call) {
                 Some(error) => Err(error),
-                None => act(runner, id, live, call).await,
+                None => act(runner, id, live, call, by).await,
             },
         },
     };
     let phase = phase(runner, id);
-    match answered {
-        Ok(result) => (protocol::done(call.id, phase, result), call.tool == "finish"),
-        Err(error) => (protocol::refused(Some(call.id), phase, &error), false),
-    }
+    let finished = answered.is_ok() && call.tool == "finish";
+    (Answered { phase, outcome: answered }, finished)
 }
 
 /// Answers what is no call: an error of the agent.
-pub(crate) async fn garbled(runner: &Runner, id: &RunId, why: String) -> String {
+pub(crate) async fn garbled(runner: &Runner, id: &RunId, why: String) -> Answered {
     let error = Error::new(Kind::Invalid, code::PROTOCOL, why);
     let error = charged(runner, id, error).await;
-    protocol::refused(None, phase(runner, id), &error)
+    Answered { phase: phase(runner, id), outcome: Err(error) }
 }
 
 fn phase(runner: &Runner, id: &RunId) -> Phase {
@@ -105,12 +118,12 @@ fn too_many(live: &Live, call: &Call) -> Option<Error> {
 }
 
 /// The run and the agent as the caller of its actions, if it still holds what it needs.
-struct Standing {
-    run: RunRow,
-    caller: Caller,
+pub(crate) struct Standing {
+    pub(crate) run: RunRow,
+    pub(crate) caller: Caller,
 }
 
-fn standing(runner: &Runner, id: &RunId) -> Result<Standing, Error> {
+pub(crate) fn standing(runner: &Runner, id: &RunId, by: Option<&Caller>) -> Result<Standing, Error> {
     let context = &runner.context;
     let (run, lock, credential, agent) = context.store.read(|reader| {
         let run = steward_app_runs::run(reader, &context.namespace, id)?;
@@ -135,8 +148,11 @@ fn standing(runner: &Runner, id: &RunId) -> Result<Standing, Error> {
     };
     let agent = agent.ok_or_else(|| Error::broken("a run's agent is there"))?;
     let (actor, guard) = steward_app_agents::as_actor(&agent)?;
+    let mut guards = vec![guard, lock.guard(), credential.guard()];
+    guards.extend(by.into_iter().flat_map(|by| by.guards.iter().cloned()));
     let caller = Caller {
         actor,
+        key: by.and_then(|by| by.key.clone()),
         run: Some(RunUse {
             id: id.clone(),
             task: run.state.task.clone(),
@@ -144,20 +160,20 @@ fn standing(runner: &Runner, id: &RunId) -> Result<Standing, Error> {
             fence: run.fence,
         }),
         trace: Some(run.trace.clone()),
-        guards: vec![guard, lock.guard(), credential.guard()],
+        guards,
         ..Caller::node(&context.namespace)
     };
     Ok(Standing { run, caller })
 }
 
 /// A governed action.
-async fn act(runner: &Runner, id: &RunId, live: &Live, call: &Call) -> Result<Value, Error> {
+async fn act(runner: &Runner, id: &RunId, live: &Live, call: &Call, by: Option<&Caller>) -> Result<Value, Error> {
     let asked = match protocol::asked(call) {
         Ok(asked) => asked,
         Err(error) => return Err(charged(runner, id, error).await),
     };
     for attempt in 1_u32.. {
-        let standing = match standing(runner, id) {
+        let standing = match standing(runner, id, by) {
             Ok(standing) => standing,
             Err(error) => return Err(lost(runner, id, error).await),
         };
@@ -277,14 +293,14 @@ async fn refused(runner: &Runner, id: &RunId, caller: &Caller, action: &'static 
 }
 
 /// PLAN: the agent submits a plan; policy says whether it may be carried out.
-async fn submit(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error> {
+async fn submit(runner: &Runner, id: &RunId, call: &Call, by: Option<&Caller>) -> Result<Value, Error> {
     let (plan, acknowledges) = match read_plan(call) {
         Ok(read) => read,
         Err(error) => return Err(charged(runner, id, error).await),
     };
     let context = &runner.context;
     for attempt in 1_u32.. {
-        let standing = match standing(runner, id) {
+        let standing = match standing(runner, id, by) {
             Ok(standing) => standing,
             Err(error) => return Err(lost(runner, id, error).await),
         };
@@ -379,11 +395,11 @@ fn visible(text: &str, max: usize) -> String {
 }
 
 /// The agent says that it is done: EXECUTE ends, and with it what the agent may do.
-async fn finish(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error> {
+async fn finish(runner: &Runner, id: &RunId, call: &Call, by: Option<&Caller>) -> Result<Value, Error> {
     if let Err(error) = protocol::only(&call.arguments, &["summary"], "finish") {
         return Err(charged(runner, id, error).await);
     }
-    let standing = match standing(runner, id) {
+    let standing = match standing(runner, id, by) {
         Ok(standing) => standing,
         Err(error) => return Err(lost(runner, id, error).await),
     };

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use serde_json::json;
 use steward_app_node::{Caller, Error, code};
 use steward_clock::mishap;
-use steward_governor::{Command, Packet, Phase};
+use steward_governor::{Command, Phase};
 use steward_ledger::kind;
 use steward_naming::RunId;
 use steward_permit::ResourceKind;
 use steward_worker::{EndedBy, Exit, Line, Session};
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
+    attach::Incoming,
     call, conclude, protocol,
     runner::{Live, Runner},
 };
@@ -26,24 +27,20 @@ const MAX_CALLS: usize = 32;
 /// How long an agent that said it is finished has to end by itself, in milliseconds.
 const LEAVE_WITHIN_MS: u64 = 1_000;
 
-/// The tools that an agent could ever use in a run: the three of every agent, and those that its packet's scope names.
-pub(crate) fn tools(packet: &Packet) -> Vec<String> {
-    let mut tools: Vec<String> = protocol::OWN_TOOLS.iter().map(|tool| (*tool).to_owned()).collect();
-    for tool in ["fs.read", "fs.write", "exec", "shell", "http.get"] {
-        let named =
-            |scope: &str| scope == tool || scope.strip_suffix('*').is_some_and(|prefix| tool.starts_with(prefix));
-        let scope = packet.constraints.scope.iter().filter_map(|p| p.as_str().split_once(':'));
-        if scope.map(|(action, _)| action).any(named) {
-            tools.push(tool.to_owned());
-        }
-    }
-    tools
+/// What its agent asks: a line of its process, or a call that came another way.
+enum Asks {
+    Line(Line),
+    Call(Incoming),
 }
 
 /// Drives a run in the background.
-pub(crate) fn spawn(runner: Arc<Runner>, id: RunId, live: Arc<Live>, session: Session) {
+pub(crate) fn spawn(runner: Arc<Runner>, id: RunId, live: Arc<Live>, session: Session, way: Way) {
+    // Open before anybody can call.
+    let calls = live.calls.open();
     tokio::spawn(async move {
-        if let Err(error) = drive(&runner, &id, &live, session).await {
+        let driven = drive(&runner, &id, &live, session, way, calls).await;
+        live.calls.close();
+        if let Err(error) = driven {
             tracing::error!(run.id = id.as_str(), %error, context = error.context(), "a run could not be driven to its end");
             let (code, message) = (error.code.to_owned(), error.message);
             if let Err(error) = runner.step(&id, Command::Fail { code, message }).await {
@@ -54,17 +51,39 @@ pub(crate) fn spawn(runner: Arc<Runner>, id: RunId, live: Arc<Live>, session: Se
     });
 }
 
-async fn drive(runner: &Arc<Runner>, id: &RunId, live: &Arc<Live>, session: Session) -> Result<(), Error> {
-    let Session { to_agent, mut from_agent, killer, mut exit } = session;
+/// How a run's agent is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In lines, over its standard streams.
+    Lines,
+    /// By calls; what it writes to its standard output is its own.
+    Calls,
+    /// By calls; it has no process here.
+    Elsewhere,
+}
+
+async fn drive(
+    runner: &Arc<Runner>,
+    id: &RunId,
+    live: &Arc<Live>,
+    session: Session,
+    way: Way,
+    mut others: mpsc::Receiver<Incoming>,
+) -> Result<(), Error> {
+    let Session { to_agent, mut from_agent, killer, mut exit, .. } = session;
+    // An agent that speaks otherwise finds its standard input at its end.
+    let to_agent = (way == Way::Lines).then_some(to_agent);
     let mut calls = JoinSet::new();
     let mut finished = false;
     let mut exited = None;
     // What takes the run to its next phase waits for what was asked before it, and what is asked after it waits for that.
-    let mut turn: Option<Line> = None;
+    let mut turn: Option<Asks> = None;
     let mut alone = false;
-    let answering = |line: Line| {
+    // It closed its output: no more lines will come, but it may still call.
+    let mut closed = false;
+    let answering = |asks: Asks| {
         let (runner, id, live, to_agent) = (Arc::clone(runner), id.clone(), Arc::clone(live), to_agent.clone());
-        async move { answer(&runner, &id, &live, line, &to_agent).await }
+        async move { answer(&runner, &id, &live, asks, to_agent).await }
     };
     while exited.is_none() && !finished {
         if calls.is_empty() {
@@ -75,12 +94,20 @@ async fn drive(runner: &Arc<Runner>, id: &RunId, live: &Arc<Live>, session: Sess
             biased;
             () = live.over() => break,
             Some(done) = calls.join_next(), if !calls.is_empty() => finished = done.map_err(Error::broken)?,
-            line = from_agent.recv(), if turn.is_none() && !alone && calls.len() < MAX_CALLS => match line {
-                Some(line) if moves_on(&line) => turn = Some(line),
-                Some(line) => _ = calls.spawn(answering(line)),
-                // It closed its output: all that is left is to wait for its end.
-                None => exited = Some((&mut exit).await),
+            line = from_agent.recv(), if !closed && turn.is_none() && !alone && calls.len() < MAX_CALLS => match line {
+                Some(line) if way != Way::Lines => tell(id, &line),
+                Some(line) if moves_on(&line) => turn = Some(Asks::Line(line)),
+                Some(line) => _ = calls.spawn(answering(Asks::Line(line))),
+                None => closed = true,
             },
+            Some(call) = others.recv(), if turn.is_none() && !alone && calls.len() < MAX_CALLS => {
+                if ADVANCE.contains(&call.call.tool.as_str()) {
+                    turn = Some(Asks::Call(call));
+                } else {
+                    calls.spawn(answering(Asks::Call(call)));
+                }
+            }
+            ended = &mut exit, if closed => exited = Some(ended),
         }
     }
     // What is under way is finished, and told to whoever still listens.
@@ -99,21 +126,37 @@ async fn drive(runner: &Arc<Runner>, id: &RunId, live: &Arc<Live>, session: Sess
         Some(exit) => exit,
         None => exit.await,
     };
-    let exit = exit.map_err(|_| Error::broken("the worker went away without a word"))?;
-    ended(runner, id, &exit).await?;
-    if finished {
-        return conclude::conclude(runner, id, live).await;
+    match exit {
+        Ok(exit) => {
+            ended(runner, id, &exit).await?;
+            if !finished && !live.is_over() {
+                gone(runner, id, &exit).await?;
+            }
+        }
+        Err(_) if way == Way::Elsewhere => {}
+        Err(_) => return Err(Error::broken("the worker went away without a word")),
     }
-    if !live.is_over() {
-        gone(runner, id, &exit).await?;
-    }
-    Ok(())
+    if finished { conclude::conclude(runner, id, live).await } else { Ok(()) }
 }
+
+/// What an agent writes to its standard output, if that is not how it calls: for whoever reads the node's log.
+fn tell(id: &RunId, line: &Line) {
+    if let Line::Text(text) = line {
+        let text: String = steward_naming::visible(text).chars().take(MAX_TOLD).collect();
+        tracing::info!(run.id = id.as_str(), text, "an agent wrote");
+    }
+}
+
+/// The longest text of an agent's that is told in one line of the log, in characters.
+const MAX_TOLD: usize = 2_000;
+
+/// The tools that take a run to its next phase.
+const ADVANCE: [&str; 2] = ["submit_plan", "finish"];
 
 /// Whether a line takes the run to its next phase, if it is let.
 fn moves_on(line: &Line) -> bool {
     let Line::Text(line) = line else { return false };
-    protocol::read(line).is_ok_and(|call| ["submit_plan", "finish"].contains(&call.tool.as_str()))
+    protocol::read(line).is_ok_and(|call| ADVANCE.contains(&call.tool.as_str()))
 }
 
 /// Answers a line. Tells whether the agent is finished.
@@ -121,12 +164,25 @@ async fn answer(
     runner: &Arc<Runner>,
     id: &RunId,
     live: &Live,
-    line: Line,
-    to_agent: &tokio::sync::mpsc::Sender<String>,
+    asks: Asks,
+    to_agent: Option<mpsc::Sender<String>>,
 ) -> bool {
-    let (said, finished) = match line {
+    let line = match asks {
+        Asks::Line(line) => line,
+        Asks::Call(Incoming { call, by, answer }) => {
+            let (answered, finished) = call::answer(runner, id, live, &call, by.as_ref()).await;
+            // Who hung up is not told; it is on record all the same.
+            let _ = answer.send(answered);
+            return finished;
+        }
+    };
+    let mut number = None;
+    let (answered, finished) = match line {
         Line::Text(line) => match protocol::read(&line) {
-            Ok(call) => call::answer(runner, id, live, &call).await,
+            Ok(call) => {
+                number = Some(call.id);
+                call::answer(runner, id, live, &call, None).await
+            }
             Err(why) => (call::garbled(runner, id, why).await, false),
         },
         Line::TooLong => {
@@ -135,6 +191,8 @@ async fn answer(
         }
         Line::NotText => (call::garbled(runner, id, "a line is not UTF-8".to_owned()).await, false),
     };
+    let said = protocol::said(number, &answered);
+    let Some(to_agent) = to_agent else { return finished };
     // Who does not listen is not told; who is finished is not waited for.
     if finished {
         let wait = std::time::Duration::from_millis(LEAVE_WITHIN_MS);

@@ -8,11 +8,13 @@
 //!
 //! Deliberately absent: the machine itself (governor), and the tables (runs).
 
+mod attach;
 mod blocking;
 mod call;
 mod conclude;
 mod drive;
 mod follow;
+mod offered;
 mod people;
 mod protocol;
 mod recover;
@@ -21,9 +23,12 @@ mod start;
 mod state;
 mod view;
 
+pub use attach::{Brief, Called};
+pub use call::Answered;
+pub use offered::Offered;
 pub use protocol::PROTOCOL;
 pub use recover::Recovered;
-pub use runner::{MAX_LIVE_RUNS, Runner, RunnerParts};
+pub use runner::{MAX_LIVE_RUNS, Runner, RunnerParts, ServeDoor};
 pub use start::NewRun;
 pub use state::{StateEntry, state};
 pub use view::{Document, Event, Evidence, EvidenceEntry, RunView, evidence, handoff, run, runs};

@@ -21,6 +21,8 @@ use steward_app_node::Error;
 use steward_governor::{Handoff, Packet, Phase};
 use steward_seal::json::{self, Limits};
 
+use super::call::Answered;
+
 /// The name and version of the protocol.
 pub const PROTOCOL: &str = "steward-line/1";
 
@@ -69,13 +71,22 @@ pub(crate) fn begin(run: &str, packet: &Packet, handoff: Option<&Handoff>, tools
     .to_string()
 }
 
+/// An answer to the call of that number, or to what was no call.
+pub(crate) fn said(id: Option<u64>, answered: &Answered) -> String {
+    match (&answered.outcome, id) {
+        (Ok(result), Some(id)) => done(id, answered.phase, result.clone()),
+        (Ok(result), None) => done(0, answered.phase, result.clone()),
+        (Err(error), id) => refused(id, answered.phase, error),
+    }
+}
+
 /// An answer that says yes.
-pub(crate) fn done(id: u64, phase: Phase, result: Value) -> String {
+fn done(id: u64, phase: Phase, result: Value) -> String {
     json!({"id": id, "ok": true, "phase": phase.as_str(), "result": result}).to_string()
 }
 
 /// An answer that says no.
-pub(crate) fn refused(id: Option<u64>, phase: Phase, error: &Error) -> String {
+fn refused(id: Option<u64>, phase: Phase, error: &Error) -> String {
     let mut said = json!({"code": error.code, "message": error.message});
     if let Some(action) = &error.action {
         said["action"] = action.as_str().into();

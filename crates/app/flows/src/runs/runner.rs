@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    net::TcpListener,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, atomic::AtomicU64},
 };
 
 use steward_app_actions::{Running, Tools};
@@ -14,6 +15,8 @@ use steward_naming::RunId;
 use steward_state::Soft;
 use steward_worker::{Killer, Mount, Worker};
 use tokio::sync::watch;
+
+use super::{attach::Calls, offered::Offered};
 
 /// The most runs with an agent's process at once: each is a process tree with its own limits.
 pub const MAX_LIVE_RUNS: usize = 64;
@@ -52,7 +55,11 @@ pub struct Runner {
     fetcher: Arc<Fetcher>,
     programs: PathBuf,
     live: Mutex<BTreeMap<RunId, Arc<Live>>>,
+    serve_door: OnceLock<Box<ServeDoor>>,
 }
+
+/// Serves what connects to a run's door, until the run is over. The face that speaks to agents gives it.
+pub type ServeDoor = dyn Fn(Arc<Runner>, RunId, TcpListener) + Send + Sync;
 
 /// A run that this process drives.
 #[derive(Default)]
@@ -69,6 +76,10 @@ pub(crate) struct Live {
     pub(crate) written: AtomicU64,
     /// Whether the run has ended.
     over: watch::Sender<bool>,
+    /// The way of calls to whoever drives it, other than lines.
+    pub(crate) calls: Calls,
+    /// The tools that it was begun with.
+    pub(crate) offered: OnceLock<Vec<Offered>>,
 }
 
 impl Live {
@@ -113,6 +124,27 @@ impl Runner {
             fetcher: Arc::new(Fetcher::new(parts.allow)),
             programs: parts.programs,
             live: Mutex::new(BTreeMap::new()),
+            serve_door: OnceLock::new(),
+        }
+    }
+
+    /// From now on `serve` serves the doors of runs.
+    pub fn serve_doors(&self, serve: Box<ServeDoor>) {
+        // Set once, when a node is put together.
+        let _ = self.serve_door.set(serve);
+    }
+
+    /// Has a run's door served. Without anybody who could, it closes.
+    pub(crate) fn open_door(self: &Arc<Self>, id: &RunId, door: TcpListener) {
+        if let Some(serve) = self.serve_door.get() {
+            serve(Arc::clone(self), id.clone(), door);
+        }
+    }
+
+    /// Waits until a run is over, or at once if this process does not drive it.
+    pub async fn over(&self, id: &RunId) {
+        if let Some(live) = self.live(id) {
+            live.over().await;
         }
     }
 

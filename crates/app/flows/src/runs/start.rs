@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::json;
 use steward_app_actions::{WORK, minimum_grade, rows::effects_of_run};
-use steward_app_agents::rows::{self as agents, AgentRow, Status};
+use steward_app_agents::rows::{self as agents, AgentRow, Protocol, Status};
 use steward_app_node::{Caller, Context, Error, Granted, Kind, Problem, code};
 use steward_app_runs::{HandoffRow, NewRun as Beginning, RunRow, latest_handoff, runs_of_task};
 use steward_clock::mishap;
@@ -18,12 +18,14 @@ use steward_ledger::kind;
 use steward_naming::{Label, Name, RunId};
 use steward_permit::{ActionName, DenialCode, ResourceKind};
 use steward_seal::Digest;
-use steward_worker::{GrantPath, Limits, Mount, Session, Spec};
+use steward_worker::{DOOR_PORT, Grade, GrantPath, Limits, Mount, Session, Spec};
 
 use super::{
+    attach,
     blocking::blocking,
-    drive,
+    drive::{self, Way},
     follow::artifacts,
+    offered,
     runner::{Live, MAX_LIVE_RUNS, Runner},
 };
 
@@ -87,8 +89,17 @@ impl Runner {
         // Whatever goes wrong from here on, the run ends, and says so.
         match self.boot(&run, &agent, left, &live).await {
             Ok((run, None)) => Ok(self.given_up(run)),
-            Ok((run, Some(session))) => {
-                drive::spawn(Arc::clone(self), run.id().clone(), live, session);
+            Ok((run, Some(mut session))) => {
+                let way = match (agent.protocol, &agent.command) {
+                    (Protocol::Line, _) => Way::Lines,
+                    (Protocol::Mcp, Some(_)) => Way::Calls,
+                    (Protocol::Mcp, None) => Way::Elsewhere,
+                };
+                let door = session.door.take();
+                drive::spawn(Arc::clone(self), run.id().clone(), live, session, way);
+                if let Some(door) = door {
+                    self.open_door(run.id(), door);
+                }
                 Ok(run)
             }
             Err(error) => {
@@ -182,11 +193,22 @@ impl Runner {
             }
         };
         let run = self.step(run.id(), Command::PreflightPassed).await?.run;
-        let (run, session) = self.start_agent(&run, agent, live).await?;
-        let tools = drive::tools(&run.state.packet);
+        let offered = offered::of_packet(&run.state.packet);
+        let tools: Vec<String> = offered.iter().map(|tool| tool.tool.clone()).collect();
+        let _ = live.offered.set(offered);
+        let (run, session) = match &agent.command {
+            Some(_) => self.start_agent(&run, agent, live).await?,
+            None => {
+                let session = attach::elsewhere();
+                live.holds(session.killer.clone());
+                (run, session)
+            }
+        };
         let first = super::protocol::begin(run.id().as_str(), &run.state.packet, handoff.as_ref(), &tools);
         // Nobody may be there to read it; then the session says so.
-        let _ = session.to_agent.send(first).await;
+        if agent.protocol == Protocol::Line {
+            let _ = session.to_agent.send(first).await;
+        }
         Ok((run, Some(session)))
     }
 
@@ -194,9 +216,12 @@ impl Runner {
     fn preflight(&self, run: &RunRow, agent: &AgentRow) -> Result<(), (&'static str, String)> {
         let failed = |why: String| Err((code::PREFLIGHT_FAILED, why));
         let packet = &run.state.packet;
-        if agent.command.is_none() {
+        let is_elsewhere = agent.command.is_none() && agent.protocol == Protocol::Mcp;
+        if agent.command.is_none() && !is_elsewhere {
             let label = agent.name.label();
-            return failed(format!("`{label}` says no `command` in its manifest, so that nothing can be started"));
+            return failed(format!(
+                "`{label}` says no `command` in its manifest, so that nothing can be started; one that runs elsewhere says `protocol = \"mcp\"`"
+            ));
         }
         let known: Vec<String> = self.context.policy().engine.actions().into_iter().map(|(name, _)| name).collect();
         for pattern in &packet.constraints.scope {
@@ -223,6 +248,8 @@ impl Runner {
             return Err((code::NEEDS_REVIEW, why.to_owned()));
         }
         match &self.worker {
+            // Nothing is started here: only its tools would need a sandbox, and say so then.
+            _ if is_elsewhere => Ok(()),
             None => failed(self.no_worker.clone()),
             Some(worker) if !worker.grade().meets(minimum_grade(run.state.tier)) => failed(format!(
                 "this system gives sandboxes of grade {}, and tier {} needs grade {}",
@@ -264,8 +291,10 @@ impl Runner {
             executable: true,
             writable: false,
         });
-        let minimum = minimum_grade(run.state.tier);
-        let spec = Spec { argv, env: Vec::new(), mounts, limits: Limits::AGENT, minimum, door: false };
+        let door = agent.protocol == Protocol::Mcp;
+        let minimum = if door { Grade::A } else { minimum_grade(run.state.tier) };
+        let env = if door { ways_to_the_node() } else { Vec::new() };
+        let spec = Spec { argv, env, mounts, limits: Limits::AGENT, minimum, door };
         let node = Caller { trace: Some(run.trace.clone()), ..Caller::node(&context.namespace) };
         let action = context.action("agent.start", ResourceKind::Agent, agent.name.to_string())?;
         let action = action.with_arguments(spec.digest());
@@ -287,6 +316,19 @@ impl Runner {
         mishap::at("run.agent_started").map_err(Error::broken)?;
         Ok((RunRow { entry_seq: done.recorded.seq, ..after }, session))
     }
+}
+
+/// Where an agent with a door finds its node, by the variables that clients look at. The key opens nothing: clients want one.
+fn ways_to_the_node() -> Vec<(String, String)> {
+    let node = format!("http://127.0.0.1:{DOOR_PORT}");
+    [
+        ("STEWARD_MCP_URL", format!("{node}/mcp")),
+        ("OPENAI_BASE_URL", format!("{node}/openai/v1")),
+        ("OPENAI_API_KEY", "not-needed-in-a-sandbox".to_owned()),
+        ("NO_PROXY", "127.0.0.1".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }
 
 /// The newest handoff of a task, unless a run completed the task since.

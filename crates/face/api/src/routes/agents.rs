@@ -28,6 +28,7 @@ fn agent(context: &Context, row: AgentRow) -> Result<AgentRecord, Error> {
         status: row.status.as_str().to_owned(),
         command: row.command,
         packet: row.packet.map(|digest| digest.to_string()),
+        protocol: row.protocol.as_str().to_owned(),
         revoked: revoked.map(|revocation| format!("{}: {}", revocation.reason, revocation.details)),
         added_at: row.added_at.to_string(),
         allowed: row.allowed,
@@ -75,6 +76,7 @@ pub(crate) async fn add(visit: Visit, Body(asked): Body<AddAgent>) -> Result<(St
         capabilities: asked.capabilities,
         command: asked.command,
         packet: asked.packet,
+        protocol: asked.protocol,
     };
     let added = visit
         .change(|context, caller| {

@@ -96,8 +96,8 @@ fn read_manifest(file: &Path) -> Result<AddAgent, Failure> {
         Failure::misused(format!("`{}` is not an agent as this node registers them", file.display()))
             .details(problems.into_iter().map(at_file).collect())
             .hint(
-                "it needs name, version and tier (T0 to T4), and may have description, capabilities, command (how it is started) \
-                 and packet (the file with the template of its packets)",
+                "it needs name, version and tier (T0 to T4), and may have description, capabilities, command (how it is started), \
+                 packet (the file with the template of its packets) and protocol (`line` or `mcp`)",
             )
     })
 }
@@ -133,6 +133,7 @@ const FIELDS: &[(&str, Form, bool)] = &[
     ("capabilities", Form::Texts, false),
     ("command", Form::Texts, false),
     ("packet", Form::Path, false),
+    ("protocol", Form::Protocol, false),
 ];
 
 #[derive(Clone, Copy)]
@@ -143,6 +144,7 @@ enum Form {
     Name,
     Version,
     Tier,
+    Protocol,
 }
 
 impl Form {
@@ -154,6 +156,7 @@ impl Form {
             Self::Name => "a name, such as `scribe`",
             Self::Version => "a semantic version, such as `1.0.0`",
             Self::Tier => "one of T0, T1, T2, T3 and T4",
+            Self::Protocol => "`line` or `mcp`",
         }
     }
 
@@ -171,6 +174,7 @@ impl Form {
             },
             Self::Version => text.is_some_and(is_semantic_version),
             Self::Tier => matches!(text, Some("T0" | "T1" | "T2" | "T3" | "T4")),
+            Self::Protocol => matches!(text, Some("line" | "mcp")),
         };
         let said = || text.map_or_else(|| "this".to_owned(), |text| format!("`{}`", visible(text)));
         (!fits).then(|| format!("{} is not {}", said(), self.what()))
