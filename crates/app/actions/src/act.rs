@@ -60,7 +60,8 @@ pub async fn perform(
         (content, _) => content.clone().unwrap_or_default(),
     };
     let owner = tools::owner(context, tools, &action, &agent);
-    let question = context.question(&caller, action.clone(), Some(owner));
+    let needs = tools.and_then(|tools| tools.of_server.as_ref()?.tier);
+    let question = Question { needs, ..context.question(&caller, action.clone(), Some(owner)) };
     let id = question.id.clone();
     let granted = decided(context, &caller, question, &asked).await?;
     let Some(tool) = tool else {
@@ -77,6 +78,7 @@ pub async fn perform(
             (write(context, &caller, &agent, action, content, warrant, effect).await?, None)
         }
         (Tool::Run, Some(tools)) => tools::run(context, tools, warrant, action, &asked, effect).await?,
+        (Tool::Call, Some(tools)) => tools::call(context, tools, warrant, action, effect).await?,
         (_, Some(tools)) => tools::fetch(context, tools, warrant, action, effect).await?,
     };
     let status = effect.status.as_str();

@@ -72,6 +72,8 @@ fn kind_of(name: &ActionName) -> ResourceKind {
         "http" | "ssh" | "infra" | "production" | "staging" | "ansible" => ResourceKind::Host,
         "shell" | "exec" => ResourceKind::Command,
         "policy" | "governance" => ResourceKind::Policy,
+        "tool" => ResourceKind::Tool,
+        "model" => ResourceKind::Model,
         _ => ResourceKind::Node,
     }
 }

@@ -178,6 +178,10 @@ fn refused(code: Option<DenialCode>) -> String {
         Some(DenialCode::WrongPhase) => "It was refused, because the run's phase does not allow it.",
         Some(DenialCode::ForbiddenAction) => "It was refused, because the run's packet forbids it.",
         Some(DenialCode::OutOfScope) => "It was refused, because the run's packet does not allow it.",
+        Some(DenialCode::ToolChanged) => {
+            "It was refused, because what the tool's server says of it is not what a person looked at and pinned."
+        }
+        Some(DenialCode::OverBudget) => "It was refused, because a budget for models has nothing left for it.",
         Some(DenialCode::NotPermitted) | None => {
             "It was refused, because no policy permits it; what is not permitted is refused."
         }

@@ -94,8 +94,16 @@ pub async fn settle_left_behind(context: &Context) -> Result<usize, Error> {
 }
 
 async fn settle(context: &Context, effect: EffectRow) -> Result<Status, Error> {
-    if effect.action == "http.get" {
-        let message = "the node died, or could not record, while it asked; whether the host heard of it is not known: a person must \
+    if effect.action == "model.call" {
+        // It does nothing to the world; what it may have cost is counted as it was reserved.
+        let message =
+            "the node died, or could not record, while the model was asked; it counts with all that it could use";
+        let error = Some((code::INTERRUPTED.to_owned(), message.to_owned()));
+        settled(context, effect, Status::Failed, error, None).await?;
+        return Ok(Status::Failed);
+    }
+    if matches!(effect.action.as_str(), "http.get" | "tool.call") {
+        let message = "the node died, or could not record, while it asked; whether the other side heard of it is not known: a person must \
                        look, and say so with `steward effect resolve`";
         let error = Some((code::OUTCOME_UNKNOWN.to_owned(), message.to_owned()));
         settled(context, effect, Status::Unknown, error, None).await?;

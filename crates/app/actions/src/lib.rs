@@ -24,4 +24,5 @@ pub use explain::{Explained, action, actions, explain, own};
 pub use interrupted::{Settled, settle_interrupted, settle_left_behind};
 pub use resolve::{effects, resolve};
 pub use rows::{EffectRow, Status};
-pub use tools::{Done, Product, Running, Tools, WORK, minimum_grade, verify};
+pub use settle::{Beside, settle_beside};
+pub use tools::{Done, OfServer, Product, Running, Tools, WORK, minimum_grade, verify};

@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use steward_app_node::{Caller, Context, Error, Kind};
 use steward_ledger::{BodyOutcome, kind};
 use steward_permit::ResourceKind;
 use steward_seal::Digest;
+use steward_store::{Guard, Row};
 use steward_worker::EffectError;
 
 use crate::rows::{EffectRow, Status};
@@ -29,6 +31,15 @@ pub(crate) async fn settle(
     }
 }
 
+/// What an end is recorded with, beside the effect.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Rows of other nouns, with what must still hold of them.
+    pub rows: Vec<(Row, Guard)>,
+    /// What the entry says beside.
+    pub detail: Vec<(&'static str, Value)>,
+}
+
 /// The last commit: how it ended, by the node's own permit, because it must be recorded whatever became of the caller.
 pub(crate) async fn settled(
     context: &Context,
@@ -36,6 +47,21 @@ pub(crate) async fn settled(
     status: Status,
     error: Option<(String, String)>,
     written: Option<(Digest, u64)>,
+) -> Result<EffectRow, Error> {
+    settle_beside(context, effect, status, error, written, &Beside::default()).await
+}
+
+/// The same, with what else ends with it.
+///
+/// # Errors
+/// It cannot be recorded.
+pub async fn settle_beside(
+    context: &Context,
+    effect: EffectRow,
+    status: Status,
+    error: Option<(String, String)>,
+    written: Option<(Digest, u64)>,
+    beside: &Beside,
 ) -> Result<EffectRow, Error> {
     let node = Caller { trace: effect.trace.clone(), ..Caller::node(&context.namespace) };
     let action = context.action("effect.settle", ResourceKind::Node, effect.id.as_str())?;
@@ -55,6 +81,9 @@ pub(crate) async fn settled(
             .guard(row.guard())
             .outcome(outcome.clone())
             .row(row.row());
+        let change =
+            beside.rows.iter().fold(change, |change, (row, guard)| change.guard(guard.clone()).row(row.clone()));
+        let change = beside.detail.iter().fold(change, |change, (name, value)| change.detail(name, value.clone()));
         match context.commit(change).await {
             Ok(done) => return Ok(EffectRow { entry_seq: done.recorded.seq, ..row }),
             // Another policy came into force between the decision and the commit.

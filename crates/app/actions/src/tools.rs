@@ -11,13 +11,16 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use serde_json::Value;
 use steward_app_node::{Caller, Context, Error, Granted, code};
 use steward_clock::mishap;
 use steward_fetch::{Fetched, Fetcher};
+use steward_gateway::{CallResult, bound};
 use steward_ledger::kind;
 use steward_naming::{ActionId, Name, RunId, TraceId};
 use steward_permit::{Action, ResourceKind, Tier, Warrant};
-use steward_seal::Digest;
+use steward_seal::{Digest, secret::Secrets};
+use steward_upstream::Upstream;
 use steward_worker::{EndedBy, Grade, Killer, Limits, Mount, Output, Spec, Worker};
 
 use tokio::sync::{Semaphore, watch};
@@ -25,7 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::{
     asked::{Asked, argv, digest},
     rows::{EffectRow, Status},
-    settle::{blocking, settle, settled},
+    settle::{Beside, blocking, settle, settle_beside, settled},
 };
 
 /// Where an agent's own folder is in a sandbox.
@@ -45,6 +48,22 @@ pub struct Tools {
     pub tier: Tier,
     /// Ends the tools that are running, when the run ends.
     pub running: Running,
+    /// The tool of another MCP server that is to be called, if one is.
+    pub of_server: Option<OfServer>,
+}
+
+/// A tool of another MCP server, whose pin was compared.
+pub struct OfServer {
+    /// The connection to its server.
+    pub upstream: Arc<Upstream>,
+    /// Its name, as the server has it.
+    pub tool: String,
+    /// What it is called with.
+    pub arguments: Value,
+    /// From which tier on a person allowed it; none belongs to nobody.
+    pub tier: Option<Tier>,
+    /// What is never given to an agent.
+    pub secrets: Secrets,
 }
 
 /// The tools of a run that are running.
@@ -105,6 +124,8 @@ pub enum Product {
     Ran(Box<Output>),
     /// What a host answered.
     Fetched(Box<Fetched>),
+    /// What a tool of another server gave: the result of MCP's `tools/call`, bounded.
+    Called(Box<Value>),
 }
 
 /// An action that was allowed, and done or tried.
@@ -125,6 +146,7 @@ pub(crate) enum Tool {
     Write,
     Run,
     Fetch,
+    Call,
 }
 
 impl Tool {
@@ -135,14 +157,15 @@ impl Tool {
             "fs.read" if in_run => Some(Self::Read),
             "exec" | "shell" if in_run => Some(Self::Run),
             "http.get" if in_run => Some(Self::Fetch),
+            "tool.call" if in_run => Some(Self::Call),
             _ => None,
         }
     }
 
-    /// How its effect begins: fetching cannot be taken back from the moment that it is on record.
+    /// How its effect begins: fetching, and calling, cannot be taken back from the moment that it is on record.
     pub(crate) const fn first_status(self) -> Status {
         match self {
-            Self::Fetch => Status::Publishing,
+            Self::Fetch | Self::Call => Status::Publishing,
             Self::Read | Self::Write | Self::Run => Status::Intended,
         }
     }
@@ -158,8 +181,74 @@ pub(crate) fn owner(context: &Context, tools: Option<&Tools>, action: &Action, a
                 "nobody".to_owned()
             }
         }
+        Some(Tools { of_server: Some(tool), .. }) if action.resource().kind() == ResourceKind::Tool => {
+            tool.tier.map_or_else(|| "nobody".to_owned(), |_| context.namespace.to_string())
+        }
+        _ if action.resource().kind() == ResourceKind::Tool => "nobody".to_owned(),
         _ => agent.to_string(),
     }
+}
+
+/// Calls a tool of another server. It is on record as happening before it is sent, because nobody can take it back.
+pub(crate) async fn call(
+    context: &Context,
+    tools: &Tools,
+    warrant: Warrant,
+    action: Action,
+    effect: EffectRow,
+) -> Result<(EffectRow, Option<Product>), Error> {
+    let of_server = tools.of_server.as_ref().ok_or_else(|| Error::broken("a tool of a server was decided upon"))?;
+    mishap::at("tool.call.before").map_err(Error::broken)?;
+    let called = tokio::select! {
+        biased;
+        () = tools.running.over() => {
+            let why = "the run ended while the tool worked; what it did is not known: a person must look, and say so with `steward \
+                       effect resolve`";
+            let error = Some((code::OUTCOME_UNKNOWN.to_owned(), why.to_owned()));
+            return Ok((settled(context, effect, Status::Unknown, error, None).await?, None));
+        }
+        called = of_server.upstream.call(warrant, &action, &of_server.tool, of_server.arguments.clone()) => called,
+    };
+    mishap::at("tool.call.after").map_err(Error::broken)?;
+    let given = match called {
+        Ok(given) => given,
+        Err(error) => {
+            let status = if error.is_unknown() { Status::Unknown } else { Status::Failed };
+            let why = of_server.secrets.scrub(&error.to_string()).into_owned();
+            let error = Some((error.code().to_owned(), why));
+            return Ok((settled(context, effect, status, error, None).await?, None));
+        }
+    };
+    let bounded = match CallResult::read(&given) {
+        Ok(result) => bound(result, &of_server.secrets),
+        Err(problem) => {
+            // It was done, whatever its server says of it.
+            let error = Some(("TOOL_GARBAGE".to_owned(), format!("the tool's result cannot be read: {problem}")));
+            return Ok((settled(context, effect, Status::Unknown, error, None).await?, None));
+        }
+    };
+    let given = bounded.to_value();
+    let bytes = serde_json::to_vec(&given).map_err(Error::broken)?;
+    let mut beside = Beside::default();
+    if !bounded.findings.is_empty() {
+        let findings: Vec<String> = bounded.findings.iter().map(ToString::to_string).collect();
+        tracing::warn!(
+            action.id = effect.id.as_str(),
+            tool = effect.resource,
+            ?findings,
+            "a tool's result is suspicious"
+        );
+        beside.detail.push(("findings", findings.into()));
+    }
+    if bounded.truncated {
+        beside.detail.push(("truncated", true.into()));
+    }
+    if bounded.is_error {
+        beside.detail.push(("tool_error", true.into()));
+    }
+    let written = Some((Digest::of(&bytes), bytes.len() as u64));
+    let effect = settle_beside(context, effect, Status::Succeeded, None, written, &beside).await?;
+    Ok((effect, Some(Product::Called(Box::new(given)))))
 }
 
 /// How strong a sandbox must be: an observer's may be the weaker one.

@@ -3,12 +3,14 @@
 //! [`open()`] makes a context from a home; [`authenticate()`] knows people *and* agents; [`tend()`] is the background.
 
 mod authenticate;
+mod gateway;
 mod open;
 mod outside;
 pub mod runs;
 mod tend;
 
 pub use authenticate::authenticate;
+pub use gateway::{Gateway, GatewayParts, ServerView, ToolView};
 pub use open::{DOCUMENT_KEY, OpenError, Opened, Settings, TREE_HEAD_KEY, Workers, close, migrations, open};
 pub use outside::act;
 pub use tend::{Tended, tend};

@@ -13,6 +13,7 @@ use steward_app_node::{
 use steward_app_policies::{FilesError, Loaded};
 use steward_clock::{Clock, Dice};
 use steward_fetch::AllowList;
+use steward_keeper::Keeper;
 use steward_ledger::kind;
 use steward_naming::{Namespace, TraceId};
 use steward_permit::ResourceKind;
@@ -20,7 +21,10 @@ use steward_policy::Mistake;
 use steward_store::{Migration, Options, Store, StoreError};
 use steward_worker::{EffectError, Folders, Launcher, LauncherSettings, Worker};
 
-use crate::runs::{Recovered, Runner, RunnerParts};
+use crate::{
+    gateway::{Gateway, GatewayParts},
+    runs::{Recovered, Runner, RunnerParts},
+};
 
 /// The key that signs tree heads.
 pub const TREE_HEAD_KEY: &str = "tree-head";
@@ -138,6 +142,8 @@ pub fn migrations() -> Vec<Migration> {
         steward_app_agents::rows::MIGRATIONS,
         steward_app_actions::rows::MIGRATIONS,
         steward_app_runs::MIGRATIONS,
+        steward_app_tools::MIGRATIONS,
+        steward_app_models::MIGRATIONS,
         steward_app_entries::rows::MIGRATIONS,
     ]
     .concat()
@@ -210,7 +216,15 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
     record(&context, "node.start", ResourceKind::Node, kind::NODE_STARTED).await?;
     let (worker, no_worker) = worker(settings, &context);
     let (programs, scratch) = (home.programs(), home.runs());
-    let parts = RunnerParts { context: Arc::clone(&context), worker, no_worker, allow, programs, scratch };
+    let keeper = Keeper::new(home.secrets());
+    let gateway = Gateway::new(GatewayParts {
+        context: Arc::clone(&context),
+        worker: worker.clone(),
+        programs: programs.clone(),
+        data: home.tools(),
+        keeper,
+    });
+    let parts = RunnerParts { context: Arc::clone(&context), worker, no_worker, gateway, allow, programs, scratch };
     let runner = Arc::new(Runner::new(parts));
     let recovered = runner.recover().await?;
     Ok(Opened { context, runner, settled, recovered, mistakes, is_new, lock })
@@ -246,6 +260,7 @@ fn worker(settings: &Settings, context: &Context) -> (Option<Arc<dyn Worker>>, S
 /// It cannot be recorded; the store is closed all the same.
 pub async fn close(context: &Context, runner: &Runner) -> Result<(), Error> {
     runner.close().await;
+    runner.gateway.close().await;
     if tokio::time::timeout(Duration::from_secs(SETTLE_WITHIN_S), context.under_way.none()).await.is_err() {
         tracing::warn!("effects are still under way; the next start settles them");
     }

@@ -82,6 +82,16 @@ codes! {
     TOO_MANY_RUNS,
     /// The agent reported a problem.
     REPORTED,
+    /// Something about a tool is suspicious, and nobody said that they saw it.
+    TOOL_SUSPICIOUS,
+    /// What a tool's server says of it is not what was pinned.
+    TOOL_CHANGED,
+    /// The server of a tool cannot be reached.
+    TOOL_SERVER_UNAVAILABLE,
+    /// A secret that something needs is not there.
+    NO_SECRET,
+    /// There is no such model, or it has no price while a budget is in money.
+    NO_MODEL,
     /// The key is not a log-in key.
     NOT_A_LOGIN_KEY,
     /// Three times in a row something else changed first.

@@ -219,6 +219,7 @@ impl Context {
             run: caller.run.clone(),
             action,
             owner,
+            needs: None,
             gives: Gives::default(),
         }
     }

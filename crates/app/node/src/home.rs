@@ -8,6 +8,8 @@
 //! policies/              the policy, as files to edit
 //! agents/<ns>/<name>/    what agents own
 //! programs/              agents' programs, which every sandbox shows at /programs, read-only
+//! secrets/               secrets of providers and of servers of tools, a file each (0600)
+//! tools/<server>/        what servers of tools own
 //! runs/<run>/            what a run is given for its time: copies of what a predecessor left
 //! run/address            where the node listens, while it does
 //! run/lock               held while a node runs
@@ -94,6 +96,16 @@ impl Home {
         self.0.join("agents")
     }
 
+    /// Secrets, a file each.
+    pub fn secrets(&self) -> PathBuf {
+        self.0.join("secrets")
+    }
+
+    /// What servers of tools own.
+    pub fn tools(&self) -> PathBuf {
+        self.0.join("tools")
+    }
+
     /// Agents' programs.
     pub fn programs(&self) -> PathBuf {
         self.0.join("programs")
@@ -124,7 +136,9 @@ impl Home {
     /// # Errors
     /// The file system says no.
     pub fn prepare(&self) -> Result<(), HomeError> {
-        for folder in [self.0.clone(), self.0.join("keys"), self.0.join("run"), self.programs()] {
+        for folder in
+            [self.0.clone(), self.0.join("keys"), self.0.join("run"), self.programs(), self.secrets(), self.tools()]
+        {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| at(&folder, e))?;
         }
         Ok(())

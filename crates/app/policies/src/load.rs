@@ -58,6 +58,7 @@ fn compile(sources: &Sources, namespace: &Namespace, dice: &dyn Dice) -> Result<
                     run: None,
                     action: Action::new(namespace.clone(), name, resource),
                     owner: None,
+                    needs: None,
                     gives: Gives::default(),
                 };
                 engine.weigh(&question).allowed
@@ -192,6 +193,7 @@ pub fn weigh(context: &Context, actor: Actor, action: Action, owner: Option<Stri
         run: None,
         action,
         owner,
+        needs: None,
         gives: Gives::default(),
     };
     context.policy().engine.weigh(&question)

@@ -82,6 +82,24 @@ kinds! {
     NODE_HALTED = "node.halted";
     /// A person let the node go on.
     NODE_RESUMED = "node.resumed";
+    /// A person added a server of tools.
+    TOOL_SERVER_ADDED = "tool.server_added";
+    /// A person took a server of tools away, and what was pinned and allowed of it.
+    TOOL_SERVER_REMOVED = "tool.server_removed";
+    /// A person pinned what a server says of its tools.
+    TOOL_PINNED = "tool.pinned";
+    /// A person allowed tools from a tier on, or no longer.
+    TOOL_ALLOWED = "tool.allowed";
+    /// The process of a server of tools was started in its sandbox.
+    TOOL_SERVER_STARTED = "tool.server_started";
+    /// What a server says of its tools is not what was pinned: an incident. These tools are refused until a person pins them anew.
+    TOOL_CHANGED = "tool.changed";
+    /// A person added a language model.
+    MODEL_ADDED = "model.added";
+    /// A person took a language model away.
+    MODEL_REMOVED = "model.removed";
+    /// A person set a budget for models, or took it away.
+    BUDGET_SET = "budget.set";
     /// Somebody read bodies of the ledger: reading the audit is itself audited.
     LEDGER_READ = "ledger.read";
 }

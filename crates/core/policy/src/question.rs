@@ -18,6 +18,8 @@ pub struct Question {
     pub action: Action,
     /// The full name of whom the resource belongs to, as the node knows it, and never as the caller says.
     pub owner: Option<String>,
+    /// The lowest tier that a tool or a model was allowed for, as the node knows it.
+    pub needs: Option<Tier>,
     /// What it would give, of a key or an agent that is to be made.
     pub gives: Gives,
 }

@@ -63,6 +63,7 @@ pub struct Case {
     pub action: String,
     resource: (ResourceKind, String),
     owner: Option<Who>,
+    needs: Option<Tier>,
     gives: Gives,
     /// Whether it must be allowed.
     pub allowed: bool,
@@ -195,6 +196,7 @@ impl Case {
             run: None,
             action: Action::new(home.clone(), name, resource),
             owner: owner.transpose()?,
+            needs: self.needs,
             gives: self.gives.clone(),
         })
     }
@@ -245,7 +247,7 @@ struct Reader<'a> {
 }
 
 /// The fields of a case.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "name",
     "actor",
     "tier",
@@ -254,6 +256,7 @@ const FIELDS: [&str; 12] = [
     "action",
     "resource",
     "owner",
+    "needs_tier",
     "gives_scopes",
     "gives_tier",
     "expect",
@@ -293,6 +296,7 @@ impl Reader<'_> {
         let action = fields.get("action").and_then(|f| self.string(f)).unwrap_or_default();
         let resource = fields.get("resource").and_then(|f| self.resource(f));
         let owner = fields.get("owner").and_then(|f| self.who(f));
+        let needs = fields.get("needs_tier").and_then(|f| self.word::<Tier>(f));
         let gives = Gives {
             scopes: fields.get("gives_scopes").map(|f| self.words::<Scope>(f)),
             tier: fields.get("gives_tier").and_then(|f| self.word::<Tier>(f)),
@@ -328,7 +332,21 @@ impl Reader<'_> {
         }
         let line = crate::mistake::position(self.text, start).0;
         let (actor, resource, allowed) = (actor?, resource?, allowed?);
-        Some(Case { name, line, actor, tier, roles, key_scopes, action, resource, owner, gives, allowed, because })
+        Some(Case {
+            name,
+            line,
+            actor,
+            tier,
+            roles,
+            key_scopes,
+            action,
+            resource,
+            owner,
+            needs,
+            gives,
+            allowed,
+            because,
+        })
     }
 
     fn string(&mut self, field: &Field<'_>) -> Option<String> {

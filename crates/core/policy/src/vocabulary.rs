@@ -185,6 +185,9 @@ impl Vocabulary {
         if let Some(tier) = question.gives.tier {
             pairs.push(("gives_tier".to_owned(), text(tier.as_str())));
         }
+        if let Some(tier) = question.needs {
+            pairs.push(("needs_tier".to_owned(), text(tier.as_str())));
+        }
         let context = Context::from_pairs(pairs).map_err(|e| e.to_string())?;
         let (principal, resource) = (self.principal_uid(question), self.resource_uid(question));
         Request::new(principal, known.uid.clone(), resource, context, schema).map_err(|e| e.to_string())
@@ -342,6 +345,7 @@ fn samples(action: &str) -> impl Iterator<Item = Question> {
                 run: None,
                 action: Action::new(namespace.clone(), name.clone(), resource),
                 owner: None,
+                needs: None,
                 gives: Gives::default(),
             };
             let key = KeyUse { id: KeyId::new(start, &Zeros), scopes: Scope::ALL.to_vec() };
@@ -353,7 +357,7 @@ fn samples(action: &str) -> impl Iterator<Item = Question> {
                 fence: 1,
             };
             let owner = Some("sample".to_owned());
-            [Question { key: Some(key), run: Some(run), owner, gives, ..bare.clone() }, bare]
+            [Question { key: Some(key), run: Some(run), owner, needs: Some(Tier::T1), gives, ..bare.clone() }, bare]
         })
     })
 }

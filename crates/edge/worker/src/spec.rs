@@ -64,6 +64,9 @@ impl Limits {
         open_files: 1024,        // what programs expect to have
     };
 
+    /// Of a server of tools: a program that is asked now and then, for as long as the node runs. It is started again when it is needed.
+    pub const SERVER: Self = Self { wall_ms: 24 * 60 * 60 * 1000, ..Self::AGENT };
+
     /// Of a tool: one command with an end.
     pub const TOOL: Self = Self {
         wall_ms: 10 * 60 * 1000,         // a plan of a large infrastructure takes minutes

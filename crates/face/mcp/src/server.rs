@@ -173,8 +173,8 @@ fn result(answered: Answered) -> CallToolResult {
     match outcome {
         Err(error) => refused(Some(phase.as_str()), &error),
         // What a tool of another server gave is given as that server has it.
-        Ok(Value::Object(mut given)) if given.contains_key("mcp_result") => {
-            let passed = given.remove("mcp_result").unwrap_or_default();
+        Ok(Value::Object(mut given)) if given.contains_key("tool_result") => {
+            let passed = given.remove("tool_result").unwrap_or_default();
             serde_json::from_value(passed).unwrap_or_else(|_| CallToolResult::error(vec![text(&Value::Object(given))]))
         }
         Ok(mut given) => {

@@ -49,6 +49,10 @@ words!(
         ForbiddenAction = "FORBIDDEN_ACTION",
         /// The run's packet does not allow it.
         OutOfScope = "OUT_OF_SCOPE",
+        /// What the tool's server says of it is not what a person pinned.
+        ToolChanged = "TOOL_CHANGED",
+        /// A budget for models has nothing left for it.
+        OverBudget = "OVER_BUDGET",
     }
 );
 
@@ -56,7 +60,16 @@ impl DenialCode {
     /// Whether it is no policy's decision but one of the run that it was asked in, or of the halt; its reason stands in
     /// [`Denial::errors`].
     pub const fn is_of_run(self) -> bool {
-        matches!(self, Self::Halted | Self::RunOver | Self::WrongPhase | Self::ForbiddenAction | Self::OutOfScope)
+        matches!(
+            self,
+            Self::Halted
+                | Self::RunOver
+                | Self::WrongPhase
+                | Self::ForbiddenAction
+                | Self::OutOfScope
+                | Self::ToolChanged
+                | Self::OverBudget
+        )
     }
 }
 
@@ -180,7 +193,9 @@ impl fmt::Display for Denial {
             | DenialCode::RunOver
             | DenialCode::WrongPhase
             | DenialCode::ForbiddenAction
-            | DenialCode::OutOfScope => f.write_str(&self.errors.join("; ")),
+            | DenialCode::OutOfScope
+            | DenialCode::ToolChanged
+            | DenialCode::OverBudget => f.write_str(&self.errors.join("; ")),
         }
     }
 }

@@ -56,6 +56,12 @@ impl Secrets {
         Self(secrets)
     }
 
+    /// These and those.
+    #[must_use]
+    pub fn with(&self, others: &Self) -> Self {
+        Self::of(self.0.iter().chain(&others.0).cloned())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -72,7 +78,14 @@ impl Secrets {
         scrubbed
     }
 
-    /// How many bytes at the end of `text` may be the beginning of a secret, of which the rest is yet to come.
+    /// These and one more.
+    #[must_use]
+    pub fn and(&self, secret: &Secret) -> Self {
+        Self::of(self.0.iter().chain([secret]).cloned())
+    }
+
+    /// How many bytes at the end of `text` must wait for what is yet to come: they may be the beginning of a secret. What stands
+    /// before them ends within none, so that it can be scrubbed and shown.
     pub fn begun_at_end(&self, text: &str) -> usize {
         let begun = |secret: &Secret| {
             let secret = secret.reveal();
@@ -80,8 +93,21 @@ impl Secrets {
             let fits = |n: &usize| secret.is_char_boundary(*n) && text.ends_with(&secret[..*n]);
             (1..=longest).rev().find(fits).unwrap_or(0)
         };
-        self.0.iter().map(begun).max().unwrap_or(0)
+        let mut cut = text.len() - self.0.iter().map(begun).max().unwrap_or(0);
+        // The end of one secret may be the beginning of another, or of the same: the first is not cut in two.
+        while let Some(start) = self.0.iter().filter_map(|secret| across(text, secret.reveal(), cut)).min() {
+            cut = start;
+        }
+        text.len() - cut
     }
+}
+
+/// Where the first occurrence of `secret` begins that stands on both sides of `cut`.
+fn across(text: &str, secret: &str, cut: usize) -> Option<usize> {
+    let most = secret.len().saturating_sub(1);
+    let (from, to) = (cut.saturating_sub(most), cut.saturating_add(most).min(text.len()));
+    let found = text.as_bytes()[from..to].windows(secret.len().max(1)).position(|w| w == secret.as_bytes());
+    found.map(|at| from + at)
 }
 
 #[cfg(test)]
@@ -110,5 +136,21 @@ mod tests {
         {
             assert_eq!(known.begun_at_end(text), bytes, "{text}");
         }
+    }
+
+    #[test]
+    fn a_secret_whose_end_begins_another_is_not_cut_in_two() {
+        let known = Secrets::of(["abcabc", "first-key-xyz", "xyz-second"].map(Secret::new));
+        for (text, bytes) in
+            [("-abcabc", 6), ("-abcabcabc", 9), ("-abcabcx", 0), ("-first-key-xyz", 13), ("xyz-second", 0)]
+        {
+            assert_eq!(known.begun_at_end(text), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_more_is_in_its_order() {
+        let known = Secrets::of([Secret::new("abcdef")]).and(&Secret::new("abcdef-123")).and(&Secret::new("short"));
+        assert_eq!(known.scrub("abcdef-123 short"), "[secret] short");
     }
 }

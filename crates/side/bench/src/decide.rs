@@ -103,6 +103,7 @@ pub(crate) fn question(agent: usize) -> Result<Question> {
         run: None,
         action: Action::new(namespace, ActionName::parse("fs.write")?, resource),
         owner: Some(name.to_string()),
+        needs: None,
         gives: Gives::default(),
     })
 }

@@ -10,7 +10,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
-use steward_app_actions::{Asked, Status, rows::effects_of_run};
+use steward_app_actions::{Asked, OfServer, Status, rows::effects_of_run};
 use steward_app_agents::rows as agents;
 use steward_app_node::{Caller, Error, Kind, code, without_note};
 use steward_app_runs::{Joined, NOT_THE_AGENTS, RunRow};
@@ -25,6 +25,7 @@ use super::{
     protocol::{self, Call},
     runner::{Live, Runner},
 };
+use crate::gateway::{NotReady, Ready};
 
 /// How often an agent may call: what a program in a loop reaches, and a node bears from every run at once.
 pub(crate) const CALLS: Rate = Rate { per_s: 100, burst: 200 };
@@ -168,7 +169,15 @@ pub(crate) fn standing(runner: &Runner, id: &RunId, by: Option<&Caller>) -> Resu
 
 /// A governed action.
 async fn act(runner: &Runner, id: &RunId, live: &Live, call: &Call, by: Option<&Caller>) -> Result<Value, Error> {
-    let asked = match protocol::asked(call) {
+    let of_server = live
+        .offered
+        .get()
+        .and_then(|offered| offered.iter().find(|tool| tool.tool == call.tool)?.of.as_ref().map(|of| (of, &**offered)));
+    let asked = match of_server {
+        None => protocol::asked(call),
+        Some(((server, tool), offered)) => protocol::asked_of_server(call, server, tool, offered),
+    };
+    let asked = match asked {
         Ok(asked) => asked,
         Err(error) => return Err(charged(runner, id, error).await),
     };
@@ -205,8 +214,33 @@ async fn attempt_act(
         };
         return Err(context.refuse_for(&standing.caller, action, code, refusal.to_string()).await?);
     }
-    let tools = runner.tools(&standing.run, live)?;
+    let mut tools = runner.tools(&standing.run, live)?;
+    if asked.action == TOOL_CALL {
+        tools.of_server = of_server(runner, standing, asked).await?;
+    }
     steward_app_actions::perform(context, standing.caller.clone(), asked.clone(), Some(&tools)).await
+}
+
+/// The action that calls a tool of another server.
+const TOOL_CALL: &str = "tool.call";
+
+/// The tool of another server that is asked for, if it is as it was pinned. One that nobody pinned belongs to nobody.
+async fn of_server(runner: &Runner, standing: &Standing, asked: &Asked) -> Result<Option<OfServer>, Error> {
+    let Some((server, tool)) = asked.resource.split_once('/') else { return Ok(None) };
+    match runner.gateway.ready(server, tool).await {
+        Ok(Ready { upstream, row, secrets }) => {
+            let arguments = asked.content.as_deref().unwrap_or(b"{}");
+            let arguments = serde_json::from_slice(arguments).map_err(Error::broken)?;
+            Ok(Some(OfServer { upstream, tool: row.name, arguments, tier: row.tier, secrets }))
+        }
+        Err(NotReady::Unknown) => Ok(None),
+        Err(NotReady::Trouble(error)) => Err(error),
+        Err(NotReady::Changed(why)) => {
+            let context = &runner.context;
+            let action = asked.action(context)?;
+            Err(context.refuse_for(&standing.caller, action, DenialCode::ToolChanged, why).await?)
+        }
+    }
 }
 
 /// What an action gave; that its effect failed, or that nobody knows, is charged.
@@ -242,7 +276,8 @@ async fn charged(runner: &Runner, id: &RunId, error: Error) -> Error {
     // A denial that was only counted is the same error as the one like it that was recorded.
     let (code, message) = (error.code.to_owned(), without_note(&error.message).to_owned());
     let command = match (error.kind, error.code) {
-        (_, code::RUN_OVER | code::LOCK_LOST | "HALTED") => return error,
+        // Whose doing it is not, or what keeps a budget: neither is an error of the agent.
+        (_, code::RUN_OVER | code::LOCK_LOST | code::TOOL_CHANGED | "HALTED" | "OVER_BUDGET") => return error,
         (_, "FORBIDDEN_ACTION") => Command::Forbidden { details: message },
         (_, "WRONG_PHASE") => Command::Violation { details: message },
         (Kind::Refused, _) => Command::Denied { code, message },

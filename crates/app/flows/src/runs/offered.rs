@@ -5,7 +5,11 @@
 //! Deliberately absent: what a call does (call.rs), and the words of a protocol.
 
 use serde_json::{Value, json};
+use steward_app_node::{Caller, Context, Error};
+use steward_gateway::exposed_name;
 use steward_governor::Packet;
+use steward_permit::{ActionName, ResourceKind};
+use steward_policy::Question;
 
 use super::protocol;
 
@@ -119,6 +123,47 @@ pub(crate) fn names(packet: &Packet, action: &str) -> bool {
     let named =
         |scope: &str| scope == action || scope.strip_suffix('*').is_some_and(|prefix| action.starts_with(prefix));
     packet.constraints.scope.iter().filter_map(|p| p.as_str().split_once(':')).any(|(scope, _)| named(scope))
+}
+
+/// The tools of other servers that a packet and a tier could ever allow: those that are pinned, and that policy would allow now.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn of_servers(context: &Context, packet: &Packet, caller: &Caller) -> Result<Vec<Offered>, Error> {
+    let name = ActionName::parse("tool.call")?;
+    let scope = &packet.constraints.scope;
+    let pinned = context.store.read(|reader| {
+        let rows = steward_app_tools::rows::tools(reader, &context.namespace)?;
+        let named = rows.into_iter().filter(|row| {
+            let resource = format!("{}/{}", row.server, row.name);
+            row.tier.is_some() && scope.iter().any(|pattern| pattern.matches(&name, &resource))
+        });
+        named
+            .map(|row| steward_app_tools::definition(reader, &row).map(|definition| (row, definition)))
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    let mut offered = Vec::new();
+    for (row, definition) in pinned {
+        let resource = format!("{}/{}", row.server, row.name);
+        let action = context.action("tool.call", ResourceKind::Tool, resource)?;
+        let owner = Some(context.namespace.to_string());
+        let question = Question { needs: row.tier, ..context.question(caller, action, owner) };
+        if !context.policy().engine.weigh(&question).allowed {
+            continue;
+        }
+        let exposed = exposed_name(row.server.as_str(), &row.name);
+        let annotations = definition.annotations();
+        offered.push(Offered {
+            tool: exposed.clone(),
+            name: exposed,
+            description: definition.description().to_owned(),
+            input_schema: definition.input_schema().clone(),
+            // What a server says of itself is a hint, and is passed on as one.
+            reads_only: annotations.is_some_and(|hints| hints.get("readOnlyHint") == Some(&Value::Bool(true))),
+            of: Some((row.server.to_string(), row.name)),
+        });
+    }
+    Ok(offered)
 }
 
 /// The tools of the node itself that a packet could ever allow.

@@ -18,10 +18,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_app_actions::{Asked, Product};
 use steward_app_node::Error;
+use steward_gateway::check_arguments;
 use steward_governor::{Handoff, Packet, Phase};
+use steward_permit::ResourceKind;
 use steward_seal::json::{self, Limits};
 
-use super::call::Answered;
+use super::{call::Answered, offered::Offered};
 
 /// The name and version of the protocol.
 pub const PROTOCOL: &str = "steward-line/1";
@@ -152,6 +154,26 @@ pub(crate) fn asked(call: &Call) -> Result<Asked, Error> {
     }
 }
 
+/// A call of a tool of another server, as an action that is asked for.
+///
+/// # Errors
+/// Its arguments are not those of the tool, as it was pinned.
+pub(crate) fn asked_of_server(call: &Call, server: &str, tool: &str, offered: &[Offered]) -> Result<Asked, Error> {
+    let known = offered.iter().find(|known| known.tool == call.tool);
+    let arguments = if call.arguments.is_null() { json!({}) } else { call.arguments.clone() };
+    if let Some(known) = known {
+        check_arguments(&known.input_schema, &arguments).map_err(Error::invalid)?;
+    }
+    let content = json::canonical(&arguments).map_err(Error::invalid)?;
+    Ok(Asked {
+        action: "tool.call".to_owned(),
+        kind: Some(ResourceKind::Tool),
+        resource: format!("{server}/{tool}"),
+        content: Some(content),
+        ..Asked::default()
+    })
+}
+
 /// A text among the arguments.
 ///
 /// # Errors
@@ -191,6 +213,7 @@ pub(crate) fn product(product: &Product) -> Value {
             }
             said
         }
+        Product::Called(result) => json!({"tool_result": result}),
         Product::Fetched(fetched) => {
             let mut said = json!({
                 "http_status": fetched.status, "location": fetched.location, "content_type": fetched.content_type,

@@ -17,6 +17,7 @@ use steward_worker::{Killer, Mount, Worker};
 use tokio::sync::watch;
 
 use super::{attach::Calls, offered::Offered};
+use crate::gateway::Gateway;
 
 /// The most runs with an agent's process at once: each is a process tree with its own limits.
 pub const MAX_LIVE_RUNS: usize = 64;
@@ -35,6 +36,8 @@ pub struct RunnerParts {
     pub worker: Option<Arc<dyn Worker>>,
     /// Why there is none.
     pub no_worker: String,
+    /// Servers of tools that stand behind the node.
+    pub gateway: Gateway,
     /// The hosts that agents may fetch from.
     pub allow: AllowList,
     /// Programs that every sandbox shows, read-only.
@@ -49,6 +52,8 @@ pub struct Runner {
     pub context: Arc<Context>,
     /// What may be lost: heartbeats, and how often who asked.
     pub soft: Soft,
+    /// Servers of tools that stand behind the node.
+    pub gateway: Gateway,
     pub(crate) worker: Option<Arc<dyn Worker>>,
     pub(crate) no_worker: String,
     pub(crate) scratch: PathBuf,
@@ -118,6 +123,7 @@ impl Runner {
         Self {
             context: parts.context,
             soft: Soft::new(),
+            gateway: parts.gateway,
             worker: parts.worker,
             no_worker: parts.no_worker,
             scratch: parts.scratch,
@@ -256,6 +262,7 @@ impl Runner {
             work: self.context.folders.path_of(&run.state.agent),
             tier: run.state.tier,
             running: live.running.clone(),
+            of_server: None,
         })
     }
 }

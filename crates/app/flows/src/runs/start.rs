@@ -193,7 +193,10 @@ impl Runner {
             }
         };
         let run = self.step(run.id(), Command::PreflightPassed).await?.run;
-        let offered = offered::of_packet(&run.state.packet);
+        let mut offered = offered::of_packet(&run.state.packet);
+        let (actor, _) = steward_app_agents::as_actor(agent)?;
+        let asks = Caller { actor, ..Caller::node(&self.context.namespace) };
+        offered.extend(offered::of_servers(&self.context, &run.state.packet, &asks)?);
         let tools: Vec<String> = offered.iter().map(|tool| tool.tool.clone()).collect();
         let _ = live.offered.set(offered);
         let (run, session) = match &agent.command {

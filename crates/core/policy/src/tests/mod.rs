@@ -84,6 +84,7 @@ fn question(actor: Actor, action: &str, kind: ResourceKind, id: &str) -> Questio
         key: None,
         run: None,
         action: Action::new(home(), ActionName::parse(action).expect("valid"), resource),
+        needs: None,
         gives: Gives::default(),
     }
 }

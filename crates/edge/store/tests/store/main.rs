@@ -81,6 +81,7 @@ impl World {
             run: None,
             action: Action::new(namespace, ActionName::parse(name).expect("valid"), resource),
             owner: None,
+            needs: None,
             gives: Gives::default(),
         }
     }
