@@ -21,7 +21,7 @@ const LEAVE_WITHIN_MS: u64 = 1_000;
 
 /// The routes for agents that run elsewhere.
 pub(crate) fn with_key(runner: &Arc<Runner>) -> Router {
-    steward_mcp::with_key(Arc::clone(runner))
+    steward_mcp::with_key(Arc::clone(runner)).merge(steward_openai::with_key(Arc::clone(runner)))
 }
 
 /// Serves the door of a run until the run is over.
@@ -35,7 +35,8 @@ pub(crate) fn serve(runner: Arc<Runner>, run: RunId, door: TcpListener) {
                 return;
             }
         };
-        let routes = steward_mcp::of_run(Arc::clone(&runner), run.clone());
+        let routes = steward_mcp::of_run(Arc::clone(&runner), run.clone())
+            .merge(steward_openai::of_run(Arc::clone(&runner), run.clone()));
         tokio::select! {
             served = axum::serve(listener, routes) => {
                 if let Err(error) = served {

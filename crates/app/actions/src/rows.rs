@@ -136,7 +136,8 @@ impl EffectRow {
         Guard::unchanged("effect", Self::key(&self.namespace, &self.id), self.entry_seq)
     }
 
-    pub(crate) fn row(&self) -> Row {
+    /// The row as it will be.
+    pub fn row(&self) -> Row {
         Row::put("effect")
             .text("namespace", self.namespace.as_str())
             .text("id", self.id.as_str())

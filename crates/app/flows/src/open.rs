@@ -49,6 +49,8 @@ pub struct Settings {
     pub max_store_bytes: Option<u64>,
     /// The hosts that agents may fetch from.
     pub http_allow: Vec<String>,
+    /// How long models may take.
+    pub model_timeouts: steward_model::Timeouts,
     /// Who starts processes.
     pub worker: Workers,
 }
@@ -222,9 +224,10 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
         worker: worker.clone(),
         programs: programs.clone(),
         data: home.tools(),
-        keeper,
+        keeper: keeper.clone(),
     });
-    let parts = RunnerParts { context: Arc::clone(&context), worker, no_worker, gateway, allow, programs, scratch };
+    let models = steward_model::Caller::new(Arc::clone(&context.clock), Arc::clone(&context.dice), settings.model_timeouts);
+    let parts = RunnerParts { context: Arc::clone(&context), worker, no_worker, gateway, models, keeper, allow, programs, scratch };
     let runner = Arc::new(Runner::new(parts));
     let recovered = runner.recover().await?;
     Ok(Opened { context, runner, settled, recovered, mistakes, is_new, lock })

@@ -39,7 +39,7 @@ pub struct Problem {
 }
 
 /// A refusal: a stable code, a message for the caller, and what is only for the log.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Error {
     /// What kind it is.
     pub kind: Kind,

@@ -1,30 +1,30 @@
 //! The effects that this process is working on. One that is open in the store and not here was left behind: the process that
 //! began it died, or could not record how it ended.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use steward_naming::ActionId;
 use tokio::sync::watch;
 
 /// The effects that this process is working on.
-#[derive(Debug, Default)]
-pub struct UnderWay(watch::Sender<BTreeSet<ActionId>>);
+#[derive(Debug, Clone, Default)]
+pub struct UnderWay(Arc<watch::Sender<BTreeSet<ActionId>>>);
 
 /// Somebody works on an effect until this is dropped.
 #[derive(Debug)]
 #[must_use = "it lasts as long as it is held"]
-pub struct Working<'a> {
-    all: &'a UnderWay,
+pub struct Working {
+    all: UnderWay,
     id: ActionId,
 }
 
 impl UnderWay {
     /// Says that the effect `id` is worked on: before it is on record, so that nobody ever sees it there and not here.
-    pub fn begin(&self, id: ActionId) -> Working<'_> {
+    pub fn begin(&self, id: ActionId) -> Working {
         self.0.send_modify(|ids| {
             ids.insert(id.clone());
         });
-        Working { all: self, id }
+        Working { all: self.clone(), id }
     }
 
     /// Whether somebody works on it.
@@ -39,7 +39,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for Working<'_> {
+impl Drop for Working {
     fn drop(&mut self) {
         self.all.0.send_modify(|ids| {
             ids.remove(&self.id);

@@ -39,8 +39,8 @@ use crate::{
     turn::Breakers,
 };
 
-/// The action that this crate carries out.
-const CALL: &str = "model.call";
+/// The actions that this crate carries out: an agent's, and a person's who wants to know whether a model answers.
+const CALLS: [&str; 2] = ["model.call", "model.test"];
 
 /// The most header lines of an answer. More, and it is none.
 const MAX_HEADERS: usize = 100;
@@ -219,8 +219,8 @@ fn check(warrant: &Warrant, action: &Action, arguments: &Digest) -> Result<(), M
     if *warrant.digest() != action.digest() {
         return Err(ModelError::WarrantMismatch("the warrant is for another action"));
     }
-    if action.name().as_str() != CALL {
-        return Err(ModelError::WarrantMismatch("the action is not `model.call`"));
+    if !CALLS.contains(&action.name().as_str()) {
+        return Err(ModelError::WarrantMismatch("the action is neither `model.call` nor `model.test`"));
     }
     if action.arguments() != Some(arguments) {
         return Err(ModelError::WarrantMismatch("the action is for another request"));

@@ -34,6 +34,7 @@ pub struct Builder {
     seed: u64,
     sources: Sources,
     http_allow: Vec<String>,
+    model_timeouts: steward_model::Timeouts,
 }
 
 impl Builder {
@@ -84,6 +85,7 @@ impl Builder {
         let worker = Arc::new(Scripted::default());
         let settings = Settings {
             http_allow: self.http_allow,
+            model_timeouts: self.model_timeouts,
             worker: Workers::Other(Arc::clone(&worker) as Arc<dyn steward_worker::Worker>),
             home,
             namespace: self.namespace.parse().expect("a namespace"),
@@ -155,6 +157,7 @@ impl TestNode {
             seed: 1,
             sources: Sources::shipped(),
             http_allow: Vec::new(),
+            model_timeouts: steward_model::Timeouts::default(),
         }
     }
 

@@ -17,7 +17,7 @@ use steward_app_runs::{Joined, NOT_THE_AGENTS, RunRow};
 use steward_clock::mishap;
 use steward_governor::{Command, Phase, Plan, Refusal};
 use steward_naming::RunId;
-use steward_permit::{ActionName, DenialCode, ResourceKind, RunUse, Tier};
+use steward_permit::{Action, ActionName, DenialCode, ResourceKind, RunUse, Tier};
 use steward_state::Rate;
 
 use super::{
@@ -203,22 +203,48 @@ async fn attempt_act(
 ) -> Result<steward_app_actions::Done, Error> {
     let context = &runner.context;
     // What is malformed is refused, and recorded, where actions are read.
-    if let (Ok(action), Ok(name)) = (asked.action(context), ActionName::parse(&asked.action))
-        && let Err(refusal) = standing.run.state.may(&name, action.resource().id())
-    {
-        let code = match refusal {
-            Refusal::Forbidden { .. } => DenialCode::ForbiddenAction,
-            Refusal::NotInPhase { .. } => DenialCode::WrongPhase,
-            Refusal::Over { .. } => DenialCode::RunOver,
-            _ => DenialCode::OutOfScope,
-        };
-        return Err(context.refuse_for(&standing.caller, action, code, refusal.to_string()).await?);
+    if let (Ok(action), Ok(name)) = (asked.action(context), ActionName::parse(&asked.action)) {
+        within_packet(runner, standing, &name, &action).await?;
     }
     let mut tools = runner.tools(&standing.run, live)?;
     if asked.action == TOOL_CALL {
         tools.of_server = of_server(runner, standing, asked).await?;
     }
     steward_app_actions::perform(context, standing.caller.clone(), asked.clone(), Some(&tools)).await
+}
+
+/// Whether the packet and the phase allow an action.
+///
+/// # Errors
+/// They do not, which is on record.
+pub(crate) async fn within_packet(
+    runner: &Runner,
+    standing: &Standing,
+    name: &ActionName,
+    action: &Action,
+) -> Result<(), Error> {
+    let Err(refusal) = standing.run.state.may(name, action.resource().id()) else { return Ok(()) };
+    let code = match refusal {
+        Refusal::Forbidden { .. } => DenialCode::ForbiddenAction,
+        Refusal::NotInPhase { .. } => DenialCode::WrongPhase,
+        Refusal::Over { .. } => DenialCode::RunOver,
+        _ => DenialCode::OutOfScope,
+    };
+    Err(runner.context.refuse_for(&standing.caller, action.clone(), code, refusal.to_string()).await?)
+}
+
+/// Whether an agent may ask a model now: it is a sign of life, as any call, and not too often.
+///
+/// # Errors
+/// It asks too often.
+pub(crate) fn may_ask(runner: &Runner, id: &RunId) -> Result<(), Error> {
+    match slow_down(runner, id) {
+        None => Ok(()),
+        Some(wait_ms) => {
+            let message = format!("too many calls; at most {} a second; wait {wait_ms} ms", CALLS.per_s);
+            Err(Error::new(Kind::Unavailable, code::RATE_LIMITED, message))
+        }
+    }
 }
 
 /// The action that calls a tool of another server.
@@ -272,7 +298,7 @@ async fn told(runner: &Runner, id: &RunId, done: steward_app_actions::Done) -> R
 }
 
 /// Charges a refusal to the run, if it is the agent's: what is broken or full here is not.
-async fn charged(runner: &Runner, id: &RunId, error: Error) -> Error {
+pub(crate) async fn charged(runner: &Runner, id: &RunId, error: Error) -> Error {
     // A denial that was only counted is the same error as the one like it that was recorded.
     let (code, message) = (error.code.to_owned(), without_note(&error.message).to_owned());
     let command = match (error.kind, error.code) {

@@ -11,16 +11,20 @@ use steward_app_actions::{Running, Tools};
 use steward_app_node::{Context, Error};
 use steward_app_runs::RunRow;
 use steward_fetch::{AllowList, Fetcher};
+use steward_keeper::Keeper;
 use steward_naming::RunId;
 use steward_state::Soft;
 use steward_worker::{Killer, Mount, Worker};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{attach::Calls, offered::Offered};
 use crate::gateway::Gateway;
 
 /// The most runs with an agent's process at once: each is a process tree with its own limits.
 pub const MAX_LIVE_RUNS: usize = 64;
+
+/// The most models that are asked at once: each holds a connection, and the answer as it comes.
+const MAX_ASKING: usize = 256;
 
 /// Where programs that an operator put there are in a sandbox.
 const PROGRAMS: &str = "/programs";
@@ -38,6 +42,10 @@ pub struct RunnerParts {
     pub no_worker: String,
     /// Servers of tools that stand behind the node.
     pub gateway: Gateway,
+    /// Calls language models.
+    pub models: steward_model::Caller,
+    /// Secrets of providers.
+    pub keeper: Keeper,
     /// The hosts that agents may fetch from.
     pub allow: AllowList,
     /// Programs that every sandbox shows, read-only.
@@ -54,6 +62,12 @@ pub struct Runner {
     pub soft: Soft,
     /// Servers of tools that stand behind the node.
     pub gateway: Gateway,
+    pub(crate) models: steward_model::Caller,
+    pub(crate) keeper: Keeper,
+    /// Held while a call of a model is reserved and recorded, so that no two read the same budgets.
+    pub(crate) model_turn: tokio::sync::Mutex<()>,
+    /// How many models are asked at once.
+    pub(crate) asking: Semaphore,
     pub(crate) worker: Option<Arc<dyn Worker>>,
     pub(crate) no_worker: String,
     pub(crate) scratch: PathBuf,
@@ -124,6 +138,10 @@ impl Runner {
             context: parts.context,
             soft: Soft::new(),
             gateway: parts.gateway,
+            models: parts.models,
+            keeper: parts.keeper,
+            model_turn: tokio::sync::Mutex::default(),
+            asking: Semaphore::new(MAX_ASKING),
             worker: parts.worker,
             no_worker: parts.no_worker,
             scratch: parts.scratch,

@@ -1,0 +1,539 @@
+//! Language models for agents: decided, reserved and recorded, then asked; what was used takes the place of what was reserved.
+//!
+//! ```text
+//! let said = runner.chat(Asking::Run(&run, None), body).await?;
+//!     the request ─► the run and its packet ─► the policy ─► every budget ─► one commit: the action, the call, what it reserves
+//!                 ─► the provider ─► one commit: how it ended, and what it used
+//! ```
+//!
+//! A call that failed before anything was sent, or that the provider turned away, costs nothing, and the model's fallback is asked: a call
+//! of its own. One of which nobody knows what became of it costs all that it reserved, and is not asked again.
+//!
+//! Deliberately absent: what was said. It stands in no record but by its digest.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use steward_app_actions::{Beside, EffectRow, Status, settle_beside};
+use steward_app_models::{self as models, Asks, CallRow, ModelRow, WireName};
+use steward_app_node::{Caller, Error, Kind, Working, code};
+use steward_ledger::kind;
+use steward_model::{Answer, BreakerState, ChatRequest, ChatStream, EmbedRequest, Limits, ModelError, Provider, WireKind};
+use steward_naming::{ActionId, Name, RunId};
+use steward_permit::{Action, ActionName, Actor, DenialCode, Resource, ResourceKind, Warrant};
+use steward_policy::Question;
+use steward_seal::{Digest, secret::Secrets};
+use steward_store::Guard;
+use tokio::sync::mpsc;
+
+use super::{
+    call::{self, Standing},
+    runner::{Live, Runner},
+};
+
+/// The action.
+const CALL: &str = "model.call";
+
+/// How many pieces of an answer wait for an agent that reads slowly; beyond, the provider waits.
+const PIECES_WAITING: usize = 64;
+
+/// The most models that are tried for one request: the one that was asked for, and its fallbacks.
+const MAX_TRIED: usize = 4;
+
+/// How often a call begins anew because another began in the same moment.
+const ATTEMPTS: u32 = 16;
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub enum Asking {
+    /// An agent in its run; with the key that it came with, if it came with one.
+    Run(RunId, Option<Box<Caller>>),
+    /// An agent that is in no run, with its key.
+    Outside(Box<Caller>),
+}
+
+/// What a model said.
+#[derive(Debug)]
+pub enum Said {
+    /// All of it, in OpenAI's form.
+    Whole(Value),
+    /// As it comes: chunks in OpenAI's form, or why there are no more.
+    Pieces(mpsc::Receiver<Result<Value, Error>>),
+}
+
+/// What a person's test of a model came to.
+#[derive(Debug, Clone)]
+pub struct ModelTested {
+    /// The model.
+    pub model: String,
+    /// What it said.
+    pub said: String,
+    /// Tokens of the question.
+    pub prompt_tokens: u64,
+    /// Tokens of the answer.
+    pub completion_tokens: u64,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+/// A request to a model.
+#[derive(Clone)]
+enum Request {
+    Chat(ChatRequest),
+    Embed(EmbedRequest),
+}
+
+impl Request {
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Chat(request) => request.digest(),
+            Self::Embed(request) => request.digest(),
+        }
+    }
+
+    fn prompt_bound(&self) -> u64 {
+        match self {
+            Self::Chat(request) => request.prompt_bound(),
+            Self::Embed(request) => request.prompt_bound(),
+        }
+    }
+
+    /// The request to a model that answers with no more than it may, and the most tokens that it then can.
+    fn bounded(&self, model: &ModelRow) -> (Self, u64) {
+        match self {
+            Self::Chat(request) => {
+                let most = request.max_completion_tokens().unwrap_or(model.max_output).min(model.max_output);
+                let bound = most.saturating_mul(request.choices());
+                (Self::Chat(request.clone().with_max_completion(most)), bound)
+            }
+            Self::Embed(_) => (self.clone(), 0),
+        }
+    }
+}
+
+/// A call that is on record, and about to be made.
+struct Begun {
+    warrant: Warrant,
+    action: Action,
+    request: Request,
+    provider: Provider,
+    secrets: Secrets,
+    ends: Ends,
+}
+
+/// What its end is recorded with.
+struct Ends {
+    /// Held until its end is on record: nobody takes it for left behind.
+    working: Working,
+    effect: EffectRow,
+    call: CallRow,
+    model: ModelRow,
+}
+
+impl Runner {
+    /// Asks a model to go on with a conversation: an OpenAI chat completion, as an agent wrote it.
+    ///
+    /// # Errors
+    /// The request is wrong, it is not allowed, a budget has nothing left, or no model could answer.
+    pub async fn chat(self: &Arc<Self>, asking: Asking, body: Value) -> Result<Said, Error> {
+        let request = ChatRequest::read(body, Limits::default()).map_err(|error| told(&error, None))?;
+        let model = request.model().to_owned();
+        self.ask(asking, &model, &Request::Chat(request)).await
+    }
+
+    /// Asks a model for vectors: OpenAI's embeddings.
+    ///
+    /// # Errors
+    /// As [`Runner::chat`].
+    pub async fn embed(self: &Arc<Self>, asking: Asking, body: Value) -> Result<Said, Error> {
+        let request = EmbedRequest::read(body, Limits::default()).map_err(|error| told(&error, None))?;
+        let model = request.model().to_owned();
+        self.ask(asking, &model, &Request::Embed(request)).await
+    }
+
+    /// The models that an agent could use now.
+    ///
+    /// # Errors
+    /// Its run is over, or the store cannot be read.
+    pub fn usable_models(&self, asking: &Asking) -> Result<Vec<ModelRow>, Error> {
+        let who = self.who(asking)?;
+        let name = ActionName::parse(CALL)?;
+        let all = self.context.store.read(|reader| models::rows::models(reader, &self.context.namespace))?;
+        let mut usable = Vec::new();
+        for model in all {
+            let in_scope = who.run.as_ref().is_none_or(|standing| {
+                let scope = &standing.run.state.packet.constraints.scope;
+                scope.iter().any(|pattern| pattern.matches(&name, model.name.as_str()))
+            });
+            let action = self.context.action(CALL, ResourceKind::Model, model.name.as_str())?;
+            let question = self.question(&who.caller, action, &model);
+            if in_scope && self.context.policy().engine.weigh(&question).allowed {
+                usable.push(model);
+            }
+        }
+        Ok(usable)
+    }
+
+    /// Where the breakers stand of the models that were asked since the node started.
+    pub fn breakers(&self) -> Vec<(String, &'static str)> {
+        let states = self.models.breakers(self.context.now());
+        let word = |state| match state {
+            BreakerState::Closed { .. } => "closed",
+            BreakerState::Open { .. } => "open",
+            BreakerState::HalfOpen { .. } => "half_open",
+        };
+        states.into_iter().map(|(name, state)| (name, word(state))).collect()
+    }
+
+    /// Asks a model something small, for a person who wants to know whether it answers. It counts in no budget.
+    ///
+    /// # Errors
+    /// It is not allowed, there is no such model, or it does not answer.
+    pub async fn test_model(&self, caller: &Caller, name: &str) -> Result<ModelTested, Error> {
+        let model = models::find(&self.context, name)?;
+        let body = json!({"model": name, "max_tokens": 16, "messages": [{"role": "user", "content": "Say hello in one word."}]});
+        let request = ChatRequest::read(body, Limits::default()).map_err(|error| told(&error, None))?;
+        let action = self.context.action("model.test", ResourceKind::Model, name)?.with_arguments(request.digest());
+        let granted = self.context.permit(caller, action.clone(), None).await?;
+        let (provider, secrets) = self.provider(&model)?;
+        let id = granted.id();
+        let change = self.context.change(caller, granted, kind::ACTION_DECIDED, id.as_str());
+        let done = self.context.commit(change).await?;
+        let began = self.context.now();
+        match self.models.chat(done.warrant, &action, &provider, &request, &secrets).await {
+            Ok(Answer::Whole { body, usage }) => Ok(ModelTested {
+                model: name.to_owned(),
+                said: body["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned(),
+                prompt_tokens: usage.prompt_tokens,
+                completion_tokens: usage.completion_tokens,
+                ms: self.context.now().since_ms(began),
+            }),
+            Ok(Answer::Stream(_)) => Err(Error::broken("a whole answer was asked for")),
+            Err(error) => Err(told(&error, Some(&id))),
+        }
+    }
+
+    async fn ask(self: &Arc<Self>, asking: Asking, model: &str, request: &Request) -> Result<Said, Error> {
+        let who = self.who(&asking)?;
+        if let Some(standing) = &who.run {
+            call::may_ask(self, standing.run.id())?;
+        }
+        let _place = self.asking.try_acquire().map_err(|_| {
+            Error::new(Kind::Unavailable, code::BUSY, "the node asks as many models at once as it may; try again in a moment")
+        })?;
+        let mut next = models::find(&self.context, model)?;
+        let mut tried = Vec::new();
+        loop {
+            tried.push(next.name.clone());
+            let ended = self.ask_one(&asking, &next, request).await;
+            let (error, falls_back) = match ended {
+                Ok(said) => return Ok(said),
+                Err(Failed::Refused(error)) => return Err(self.charged(&asking, error).await),
+                Err(Failed::Asked { error, falls_back }) => (error, falls_back),
+            };
+            let other = next.fallback.as_ref().filter(|other| falls_back && !tried.contains(other) && tried.len() < MAX_TRIED);
+            let Some(other) = other else { return Err(error) };
+            tracing::warn!(model = next.name.as_str(), fallback = other.as_str(), code = error.code, "a model could not answer");
+            next = models::find(&self.context, other.as_str())?;
+        }
+    }
+
+    /// One model, once.
+    async fn ask_one(self: &Arc<Self>, asking: &Asking, model: &ModelRow, request: &Request) -> Result<Said, Failed> {
+        for attempt in 1_u32.. {
+            let begun = match self.begin(asking, model, request).await {
+                Ok(begun) => begun,
+                Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => continue,
+                Err(error) => return Err(Failed::Refused(error)),
+            };
+            let live = match asking {
+                Asking::Run(run, _) => self.live(run),
+                Asking::Outside(_) => None,
+            };
+            // It runs to its end whoever hangs up: what it cost is to be known.
+            let runner = Arc::clone(self);
+            let asked = tokio::spawn(async move { runner.carry_out(begun, live).await });
+            return asked.await.unwrap_or_else(|error| Err(Failed::Refused(Error::broken(error))));
+        }
+        Err(Failed::Refused(Error::broken("attempts are counted")))
+    }
+
+    /// Decides, reserves and records.
+    async fn begin(&self, asking: &Asking, model: &ModelRow, request: &Request) -> Result<Begun, Error> {
+        let context = &self.context;
+        let who = self.who(asking)?;
+        let (request, completion_bound) = request.bounded(model);
+        let (provider, secrets) = self.provider(model)?;
+        let name = ActionName::parse(CALL)?;
+        let action = Action::new(context.namespace.clone(), name.clone(), Resource::new(ResourceKind::Model, model.name.as_str())?);
+        if let Some(standing) = &who.run {
+            call::within_packet(self, standing, &name, &action).await?;
+        }
+        let action = action.with_arguments(request.digest());
+        let question = self.question(&who.caller, action.clone(), model);
+        let id = question.id.clone();
+        // One at a time: no two read the same budgets. The store's guard holds that, too.
+        let _turn = self.model_turn.lock().await;
+        let granted = context.decide(&who.caller, question, &steward_store::Refusal::default()).await?;
+        let granted = granted.map_err(|(denial, noted)| noted.tell(Error::from(&denial)))?;
+        let run = who.run.as_ref().map(|standing| standing.run.id().clone());
+        let asks = Asks {
+            id: id.clone(),
+            agent: &who.agent,
+            run: run.as_ref(),
+            model,
+            prompt_bound: request.prompt_bound(),
+            completion_bound,
+        };
+        let reserved = match models::reserve(context, &asks)? {
+            Ok(reserved) => reserved,
+            Err(models::Over(why)) => {
+                return Err(context.refuse_for(&who.caller, action, DenialCode::OverBudget, why).await?);
+            }
+        };
+        let effect = EffectRow {
+            run,
+            trace: who.caller.trace.clone(),
+            namespace: context.namespace.clone(),
+            id: id.clone(),
+            agent: who.agent.clone(),
+            action: CALL.to_owned(),
+            resource: model.name.to_string(),
+            arguments: request.digest(),
+            // From here on it happens: nobody can take it back.
+            status: Status::Publishing,
+            intended_at: context.now(),
+            settled_at: None,
+            error: None,
+            written: None,
+            entry_seq: 0,
+        };
+        // Before it is on record, so that nobody ever takes it for left behind.
+        let working = context.under_way.begin(id.clone());
+        let mut change = context
+            .change(&who.caller, granted, kind::ACTION_INTENDED, id.as_str())
+            .guards(reserved.guards)
+            .row(effect.row())
+            .row(reserved.call.row())
+            .detail("reserved_tokens", reserved.call.tokens.to_string())
+            .detail("reserved_micros", reserved.call.micros.to_string());
+        for row in reserved.rows {
+            change = change.row(row);
+        }
+        let done = context.commit(change).await?;
+        let seq = done.recorded.seq;
+        let effect = EffectRow { entry_seq: seq, ..effect };
+        let ends = Ends { working, effect, call: CallRow { entry_seq: seq, ..reserved.call }, model: model.clone() };
+        Ok(Begun { warrant: done.warrant, action, request, provider, secrets, ends })
+    }
+
+    async fn carry_out(self: Arc<Self>, begun: Begun, live: Option<Arc<Live>>) -> Result<Said, Failed> {
+        let Begun { warrant, action, request, provider, secrets, ends } = begun;
+        let asked = async {
+            match &request {
+                Request::Chat(request) => self.models.chat(warrant, &action, &provider, request, &secrets).await,
+                Request::Embed(request) => {
+                    let whole = self.models.embed(warrant, &action, &provider, request, &secrets).await?;
+                    Ok(Answer::Whole { body: whole.body, usage: whole.usage })
+                }
+            }
+        };
+        let answered = tokio::select! {
+            biased;
+            () = over(live.as_deref()) => {
+                let error = Error::new(Kind::Refused, code::RUN_OVER, "the run ended while the model was asked");
+                self.ended(ends, None, Some(&error), None).await.map_err(Failed::Refused)?;
+                return Err(Failed::Refused(error));
+            }
+            answered = asked => answered,
+        };
+        match answered {
+            Ok(Answer::Whole { body, usage }) => {
+                let bytes = serde_json::to_vec(&body).map_err(|e| Failed::Refused(Error::broken(e)))?;
+                let written = Some((Digest::of(&bytes), bytes.len() as u64));
+                let used = Some((usage.prompt_tokens, usage.completion_tokens));
+                self.ended(ends, used, None, written).await.map_err(Failed::Refused)?;
+                Ok(Said::Whole(body))
+            }
+            Ok(Answer::Stream(stream)) => {
+                let (to, pieces) = mpsc::channel(PIECES_WAITING);
+                let runner = Arc::clone(&self);
+                tokio::spawn(async move { runner.pass_on(stream, ends, live, to).await });
+                Ok(Said::Pieces(pieces))
+            }
+            Err(error) => {
+                let falls_back = error.may_fall_back();
+                let used = if error.may_have_cost() { None } else { Some((0, 0)) };
+                let told = told(&error, Some(&ends.effect.id));
+                self.ended(ends, used, Some(&told), None).await.map_err(Failed::Refused)?;
+                Err(Failed::Asked { error: told, falls_back })
+            }
+        }
+    }
+
+    /// Passes on what comes, until it ends, the agent hangs up, or the run is over.
+    async fn pass_on(
+        &self,
+        mut stream: ChatStream,
+        ends: Ends,
+        live: Option<Arc<Live>>,
+        to: mpsc::Sender<Result<Value, Error>>,
+    ) {
+        let mut passed = Vec::new();
+        let mut failed = None;
+        let mut whole = false;
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = over(live.as_deref()) => {
+                    let error = Error::new(Kind::Refused, code::RUN_OVER, "the run ended while the model spoke");
+                    let _ = to.try_send(Err(error.clone()));
+                    failed = Some(error);
+                    break;
+                }
+                () = to.closed() => {
+                    failed = Some(Error::new(Kind::Unavailable, code::INTERRUPTED, "the agent hung up while the model spoke"));
+                    break;
+                }
+                piece = stream.next() => piece,
+            };
+            match piece {
+                None => {
+                    whole = true;
+                    break;
+                }
+                Some(Ok(chunk)) => {
+                    passed.extend(serde_json::to_vec(&chunk).unwrap_or_default());
+                    if to.send(Ok(chunk)).await.is_err() {
+                        failed = Some(Error::new(Kind::Unavailable, code::INTERRUPTED, "the agent hung up while the model spoke"));
+                        break;
+                    }
+                }
+                Some(Err(error)) => {
+                    let error = told(&error, Some(&ends.effect.id));
+                    let _ = to.send(Err(error.clone())).await;
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        let outcome = stream.outcome();
+        let used = outcome.usage.filter(|_| whole && outcome.finished).map(|u| (u.prompt_tokens, u.completion_tokens));
+        let written = failed.is_none().then(|| (Digest::of(&passed), passed.len() as u64));
+        if let Err(error) = self.ended(ends, used, failed.as_ref(), written).await {
+            tracing::error!(%error, context = error.context(), "how a model's answer ended could not be recorded");
+        }
+    }
+
+    /// Records how a call ended, and what it used: all that it reserved where nobody knows.
+    async fn ended(
+        &self,
+        ends: Ends,
+        used: Option<(u64, u64)>,
+        error: Option<&Error>,
+        written: Option<(Digest, u64)>,
+    ) -> Result<(), Error> {
+        let Ends { working, effect, call, model } = ends;
+        let settled = call.settled(used, &model, self.context.now(), error.map(|error| error.code));
+        let beside = Beside {
+            rows: vec![(settled.row(), call.guard())],
+            detail: vec![
+                ("tokens", settled.tokens.to_string().into()),
+                ("micros", settled.micros.to_string().into()),
+                ("counted", settled.status.as_str().into()),
+            ],
+        };
+        let status = if error.is_some() { Status::Failed } else { Status::Succeeded };
+        let why = error.map(|error| (error.code.to_owned(), error.message.clone()));
+        let settled = settle_beside(&self.context, effect, status, why, written, &beside).await;
+        drop(working);
+        settled.map(|_| ())
+    }
+
+    fn provider(&self, model: &ModelRow) -> Result<(Provider, Secrets), Error> {
+        let known = self.keeper.all().map_err(Error::broken)?;
+        let key = model.secret.as_ref().map(|name| self.keeper.secret(name)).transpose();
+        let provider = Provider {
+            name: model.name.to_string(),
+            wire: match model.wire {
+                WireName::OpenAi => WireKind::OpenAi,
+                WireName::Anthropic => WireKind::Anthropic,
+            },
+            base_url: model.url.clone(),
+            key: key.map_err(crate::gateway::no_secret)?,
+            upstream: model.upstream.clone(),
+        };
+        Ok((provider, known))
+    }
+
+    fn question(&self, caller: &Caller, action: Action, model: &ModelRow) -> Question {
+        let owner = Some(self.context.namespace.to_string());
+        Question { needs: Some(model.tier), ..self.context.question(caller, action, owner) }
+    }
+
+    /// Who asks, with what must still hold when it is recorded.
+    fn who(&self, asking: &Asking) -> Result<Who, Error> {
+        match asking {
+            Asking::Run(run, by) => {
+                let standing = call::standing(self, run, by.as_deref())?;
+                let (agent, caller) = (standing.run.state.agent.clone(), standing.caller.clone());
+                Ok(Who { agent, caller, run: Some(standing) })
+            }
+            Asking::Outside(caller) => {
+                let Actor::Agent { name, .. } = &caller.actor else {
+                    return Err(Error::new(Kind::Refused, code::NOT_AN_AGENT, "models are asked by agents, with keys of theirs"));
+                };
+                let lock = self.context.store.read(|reader| steward_app_runs::lock(reader, name))?;
+                let mut caller = (**caller).clone();
+                // A run that begins in the same moment wins: its packet binds the agent.
+                let guard: Guard = lock.guard();
+                caller.guards.push(guard);
+                Ok(Who { agent: name.clone(), caller, run: None })
+            }
+        }
+    }
+
+    /// Charges a denial to the run that it was made in.
+    async fn charged(&self, asking: &Asking, error: Error) -> Error {
+        match asking {
+            Asking::Run(run, _) if error.kind == Kind::Refused => call::charged(self, run, error).await,
+            _ => error,
+        }
+    }
+}
+
+/// Who asks.
+struct Who {
+    agent: Name,
+    caller: Caller,
+    run: Option<Standing>,
+}
+
+/// Why a model gave nothing.
+enum Failed {
+    /// It was not asked.
+    Refused(Error),
+    /// It was, or was to be.
+    Asked { error: Error, falls_back: bool },
+}
+
+async fn over(live: Option<&Live>) {
+    match live {
+        Some(live) => live.over().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What went wrong, for the agent. The codes are the model caller's own.
+fn told(error: &ModelError, id: Option<&ActionId>) -> Error {
+    let kind = match error.code() {
+        "INVALID_REQUEST" | "MODEL_REJECTED" => Kind::Invalid,
+        "WARRANT_MISMATCH" => Kind::Broken,
+        _ => Kind::Unavailable,
+    };
+    let told = Error::new(kind, error.code(), error.to_string());
+    match id {
+        Some(id) => told.of_action(id.clone()),
+        None => told,
+    }
+}
