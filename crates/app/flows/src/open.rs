@@ -226,8 +226,19 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
         data: home.tools(),
         keeper: keeper.clone(),
     });
-    let models = steward_model::Caller::new(Arc::clone(&context.clock), Arc::clone(&context.dice), settings.model_timeouts);
-    let parts = RunnerParts { context: Arc::clone(&context), worker, no_worker, gateway, models, keeper, allow, programs, scratch };
+    let models =
+        steward_model::Caller::new(Arc::clone(&context.clock), Arc::clone(&context.dice), settings.model_timeouts);
+    let parts = RunnerParts {
+        context: Arc::clone(&context),
+        worker,
+        no_worker,
+        gateway,
+        models,
+        keeper,
+        allow,
+        programs,
+        scratch,
+    };
     let runner = Arc::new(Runner::new(parts));
     let recovered = runner.recover().await?;
     Ok(Opened { context, runner, settled, recovered, mistakes, is_new, lock })

@@ -69,6 +69,7 @@ impl Sources {
             "tiers/T2.cedar",
             "tiers/T3.cedar",
             "tiers/T4.cedar",
+            "tools.cedar",
         ];
         Self { schema, policies }
     }

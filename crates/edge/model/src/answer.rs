@@ -13,10 +13,11 @@ use steward_seal::secret::Secrets;
 
 use crate::{
     anthropic,
+    embed::EmbedRequest,
     error::{ModelError, message_in, showable},
     openai,
     provider::{Provider, WireKind},
-    request::{ChatRequest, EmbedRequest},
+    request::ChatRequest,
     scrub::scrub_all,
     stream::ChatStream,
 };
@@ -62,7 +63,7 @@ pub enum Answer {
         usage: Usage,
     },
     /// As it comes.
-    Stream(ChatStream),
+    Stream(Box<ChatStream>),
 }
 
 /// Reads the answer to a chat.

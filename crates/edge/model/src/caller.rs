@@ -30,11 +30,12 @@ use crate::{
     answer::{self, Answer, WholeAnswer},
     anthropic,
     breaker::BreakerState,
+    embed::EmbedRequest,
     error::ModelError,
     exchange::Exchange,
     openai,
     provider::{Provider, Timeouts, WireKind},
-    request::{ChatRequest, EmbedRequest, invalid},
+    request::{ChatRequest, invalid},
     stream::{ChatStream, Terms},
     turn::Breakers,
 };
@@ -116,7 +117,8 @@ impl Caller {
             Ok(Err(response)) => {
                 let (deadline, timeouts) = (exchange.deadline, self.timeouts);
                 let terms = Terms { deadline, timeouts, created };
-                ChatStream::new(response, provider, request, secrets.clone(), terms, turn).map(Answer::Stream)
+                ChatStream::new(response, provider, request, secrets.clone(), terms, turn)
+                    .map(|stream| Answer::Stream(Box::new(stream)))
             }
             Err(error) => {
                 turn.ended(Some(&error));

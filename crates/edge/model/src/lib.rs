@@ -20,6 +20,7 @@ mod answer;
 mod anthropic;
 mod breaker;
 mod caller;
+mod embed;
 mod error;
 mod exchange;
 mod message;
@@ -35,12 +36,10 @@ pub use answer::{Answer, MAX_ANSWER_BYTES, Usage, WholeAnswer};
 pub use anthropic::DEFAULT_MAX_TOKENS;
 pub use breaker::{BreakerState, FAILURES_TO_OPEN, FIRST_OPEN_MS, MAX_OPEN_MS};
 pub use caller::Caller;
+pub use embed::{EMBED_FIELDS, EmbedRequest, MAX_INPUTS};
 pub use error::{MAX_MESSAGE_CHARS, ModelError};
 pub use exchange::{BACKOFF_BASE_MS, BACKOFF_CAP_MS, MAX_ATTEMPTS, MAX_RETRY_AFTER_S};
 pub use provider::{Provider, Timeouts, WireKind};
-pub use request::{
-    ChatRequest, DROPPED, EmbedRequest, Limits, MAX_BODY_BYTES, MAX_CHOICES, MAX_INPUTS, MAX_MESSAGES, MAX_TOOLS,
-    REFUSED,
-};
+pub use request::{ChatRequest, DROPPED, Limits, MAX_BODY_BYTES, MAX_CHOICES, MAX_MESSAGES, MAX_TOOLS, REFUSED};
 pub use sse::MAX_EVENT_BYTES;
 pub use stream::{ChatStream, MAX_STREAM_BYTES, StreamOutcome};

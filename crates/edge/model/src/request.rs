@@ -31,7 +31,7 @@ pub const MAX_CHOICES: u64 = 4;
 pub const MAX_TOOLS: usize = 128;
 
 /// What a message's frame may cost beyond its bytes, in tokens: role, name, and the marks around them.
-const FRAME_TOKENS: u64 = 16;
+pub(crate) const FRAME_TOKENS: u64 = 16;
 
 /// What an image may cost at most, in tokens, however few bytes it has: the dearest that we know of takes 2,833 and eight tiles
 /// of 5,667 (gpt-4o-mini).
@@ -122,7 +122,7 @@ impl ChatRequest {
         let images = message::check_all(body.get("messages"), limits.messages)?;
         message::check_tools(body.get("tools"))?;
         for name in ["max_tokens", "max_completion_tokens"] {
-            if body.get(name).is_some_and(|value| !value.as_u64().is_some_and(|tokens| tokens > 0)) {
+            if body.get(name).is_some_and(|value| value.as_u64().is_none_or(|tokens| tokens == 0)) {
                 return Err(invalid(format!(
                     "has a `{name}` that is no whole number from 1; write one, or leave it out"
                 )));
@@ -209,88 +209,27 @@ impl ChatRequest {
     }
 }
 
-/// What an agent asks to be put as vectors.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EmbedRequest {
-    body: Map<String, Value>,
-}
-
-/// The most texts of one request: what providers take.
-pub const MAX_INPUTS: usize = 2_048;
-
-/// The fields of a request for vectors. There are no others.
-const EMBED_FIELDS: [&str; 4] = ["model", "input", "encoding_format", "dimensions"];
-
-impl EmbedRequest {
-    /// Reads a request: `input` is a text, texts, tokens or lists of tokens.
-    ///
-    /// # Errors
-    /// `INVALID_REQUEST`, with what to write instead.
-    pub fn read(value: Value, limits: Limits) -> Result<Self, ModelError> {
-        let mut body = object(value)?;
-        bounded(&body, limits.bytes)?;
-        body.retain(|name, value| !value.is_null() && name != "user");
-        if let Some(name) = body.keys().find(|name| !EMBED_FIELDS.contains(&name.as_str())) {
-            return Err(invalid(format!("has `{}`; it has {} only", name.escape_debug(), EMBED_FIELDS.join(", "))));
-        }
-        model_of(&body)?;
-        let tokens = |list: &[Value]| !list.is_empty() && list.iter().all(Value::is_u64);
-        let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
-        let fits = match body.get("input") {
-            Some(Value::Array(list)) => {
-                let one = |value: &Value| text(value) || value.as_array().is_some_and(|list| tokens(list));
-                tokens(list) || (!list.is_empty() && list.len() <= MAX_INPUTS && list.iter().all(one))
-            }
-            Some(value) => text(value),
-            None => false,
-        };
-        if fits {
-            Ok(Self { body })
-        } else {
-            Err(invalid(format!("has no `input` that is a text or a list of at most {MAX_INPUTS} texts; write one")))
-        }
-    }
-
-    /// The digest of its canonical JSON (RFC 8785), which its decision is bound to.
-    pub fn digest(&self) -> Digest {
-        digest(&self.body)
-    }
-
-    /// The name of the model that is asked for.
-    pub fn model(&self) -> &str {
-        self.body.get("model").and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// A number of tokens that the input does not exceed: see [`ChatRequest::prompt_bound`].
-    pub fn prompt_bound(&self) -> u64 {
-        let inputs = self.body.get("input").and_then(Value::as_array).map_or(1, Vec::len);
-        count(bytes(&self.body).len()).saturating_add(count(inputs) * FRAME_TOKENS)
-    }
-
-    /// Every field.
-    pub(crate) fn body(&self) -> &Map<String, Value> {
-        &self.body
-    }
-}
-
 /// That a request cannot be sent as it is.
 pub(crate) fn invalid(why: impl Into<String>) -> ModelError {
     ModelError::Invalid(why.into())
 }
 
-fn object(value: Value) -> Result<Map<String, Value>, ModelError> {
+/// The fields of a request.
+pub(crate) fn object(value: Value) -> Result<Map<String, Value>, ModelError> {
     match value {
         Value::Object(body) => Ok(body),
         _ => Err(invalid("is no object; write one with `model` in it")),
     }
 }
 
-fn model_of(body: &Map<String, Value>) -> Result<(), ModelError> {
+/// That it names a model.
+pub(crate) fn model_of(body: &Map<String, Value>) -> Result<(), ModelError> {
     let named = body.get("model").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
     if named { Ok(()) } else { Err(invalid("does not name a `model`; write one that this node has")) }
 }
 
-fn bounded(body: &Map<String, Value>, most: usize) -> Result<(), ModelError> {
+/// That it has a canonical form, of at most so many bytes.
+pub(crate) fn bounded(body: &Map<String, Value>, most: usize) -> Result<(), ModelError> {
     let bytes =
         canonical(body).map_err(|why| invalid(format!("cannot be put on record: {why}; write it otherwise")))?;
     if bytes.len() <= most {
@@ -299,14 +238,20 @@ fn bounded(body: &Map<String, Value>, most: usize) -> Result<(), ModelError> {
     Err(invalid(format!("has {} bytes; write at most {most}", bytes.len())))
 }
 
-fn bytes(body: &Map<String, Value>) -> Vec<u8> {
+/// Its canonical form.
+pub(crate) fn bytes(body: &Map<String, Value>) -> Vec<u8> {
     canonical(body).expect("it had a canonical form when it was read, and only whole numbers were put in")
 }
 
-fn digest(body: &Map<String, Value>) -> Digest {
+/// The digest of its canonical form.
+pub(crate) fn digest(body: &Map<String, Value>) -> Digest {
     Digest::of(&bytes(body))
 }
 
-fn count(n: usize) -> u64 {
+/// A number of things in memory.
+pub(crate) fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

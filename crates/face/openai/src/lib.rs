@@ -125,7 +125,8 @@ async fn body(request: Request) -> Result<Value, Error> {
     let reading = to_bytes(request.into_body(), MAX_REQUEST_BYTES);
     let within = std::time::Duration::from_secs(BODY_WITHIN_S);
     let read = tokio::time::timeout(within, reading).await;
-    let read = read.map_err(|_| Error::new(Kind::Invalid, code::TIMEOUT, "the body did not arrive in time; send it at once"))?;
+    let read =
+        read.map_err(|_| Error::new(Kind::Invalid, code::TIMEOUT, "the body did not arrive in time; send it at once"))?;
     let bytes = read.map_err(|_| {
         let message = format!("the body has more than {MAX_REQUEST_BYTES} bytes, or broke off");
         Error::new(Kind::Invalid, code::BODY_TOO_LARGE, message)

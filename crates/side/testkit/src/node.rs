@@ -59,6 +59,13 @@ impl Builder {
         self
     }
 
+    /// Models may take so long.
+    #[must_use]
+    pub fn model_timeouts(mut self, timeouts: steward_model::Timeouts) -> Self {
+        self.model_timeouts = timeouts;
+        self
+    }
+
     /// Where its chance comes from.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {

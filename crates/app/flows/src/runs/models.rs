@@ -18,7 +18,9 @@ use steward_app_actions::{Beside, EffectRow, Status, settle_beside};
 use steward_app_models::{self as models, Asks, CallRow, ModelRow, WireName};
 use steward_app_node::{Caller, Error, Kind, Working, code};
 use steward_ledger::kind;
-use steward_model::{Answer, BreakerState, ChatRequest, ChatStream, EmbedRequest, Limits, ModelError, Provider, WireKind};
+use steward_model::{
+    Answer, BreakerState, ChatRequest, ChatStream, EmbedRequest, Limits, ModelError, Provider, WireKind,
+};
 use steward_naming::{ActionId, Name, RunId};
 use steward_permit::{Action, ActionName, Actor, DenialCode, Resource, ResourceKind, Warrant};
 use steward_policy::Question;
@@ -219,7 +221,11 @@ impl Runner {
             call::may_ask(self, standing.run.id())?;
         }
         let _place = self.asking.try_acquire().map_err(|_| {
-            Error::new(Kind::Unavailable, code::BUSY, "the node asks as many models at once as it may; try again in a moment")
+            Error::new(
+                Kind::Unavailable,
+                code::BUSY,
+                "the node asks as many models at once as it may; try again in a moment",
+            )
         })?;
         let mut next = models::find(&self.context, model)?;
         let mut tried = Vec::new();
@@ -231,9 +237,15 @@ impl Runner {
                 Err(Failed::Refused(error)) => return Err(self.charged(&asking, error).await),
                 Err(Failed::Asked { error, falls_back }) => (error, falls_back),
             };
-            let other = next.fallback.as_ref().filter(|other| falls_back && !tried.contains(other) && tried.len() < MAX_TRIED);
+            let other =
+                next.fallback.as_ref().filter(|other| falls_back && !tried.contains(other) && tried.len() < MAX_TRIED);
             let Some(other) = other else { return Err(error) };
-            tracing::warn!(model = next.name.as_str(), fallback = other.as_str(), code = error.code, "a model could not answer");
+            tracing::warn!(
+                model = next.name.as_str(),
+                fallback = other.as_str(),
+                code = error.code,
+                "a model could not answer"
+            );
             next = models::find(&self.context, other.as_str())?;
         }
     }
@@ -265,7 +277,11 @@ impl Runner {
         let (request, completion_bound) = request.bounded(model);
         let (provider, secrets) = self.provider(model)?;
         let name = ActionName::parse(CALL)?;
-        let action = Action::new(context.namespace.clone(), name.clone(), Resource::new(ResourceKind::Model, model.name.as_str())?);
+        let action = Action::new(
+            context.namespace.clone(),
+            name.clone(),
+            Resource::new(ResourceKind::Model, model.name.as_str())?,
+        );
         if let Some(standing) = &who.run {
             call::within_packet(self, standing, &name, &action).await?;
         }
@@ -374,7 +390,7 @@ impl Runner {
     /// Passes on what comes, until it ends, the agent hangs up, or the run is over.
     async fn pass_on(
         &self,
-        mut stream: ChatStream,
+        mut stream: Box<ChatStream>,
         ends: Ends,
         live: Option<Arc<Live>>,
         to: mpsc::Sender<Result<Value, Error>>,
@@ -405,7 +421,11 @@ impl Runner {
                 Some(Ok(chunk)) => {
                     passed.extend(serde_json::to_vec(&chunk).unwrap_or_default());
                     if to.send(Ok(chunk)).await.is_err() {
-                        failed = Some(Error::new(Kind::Unavailable, code::INTERRUPTED, "the agent hung up while the model spoke"));
+                        failed = Some(Error::new(
+                            Kind::Unavailable,
+                            code::INTERRUPTED,
+                            "the agent hung up while the model spoke",
+                        ));
                         break;
                     }
                 }
@@ -481,7 +501,11 @@ impl Runner {
             }
             Asking::Outside(caller) => {
                 let Actor::Agent { name, .. } = &caller.actor else {
-                    return Err(Error::new(Kind::Refused, code::NOT_AN_AGENT, "models are asked by agents, with keys of theirs"));
+                    return Err(Error::new(
+                        Kind::Refused,
+                        code::NOT_AN_AGENT,
+                        "models are asked by agents, with keys of theirs",
+                    ));
                 };
                 let lock = self.context.store.read(|reader| steward_app_runs::lock(reader, name))?;
                 let mut caller = (**caller).clone();

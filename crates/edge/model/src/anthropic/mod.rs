@@ -14,6 +14,8 @@
 mod answer;
 mod request;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use answer::whole;
 pub use request::DEFAULT_MAX_TOKENS;

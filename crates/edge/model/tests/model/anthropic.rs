@@ -24,7 +24,10 @@ async fn a_message_is_asked_for_and_becomes_a_completion() {
 }
 
 fn named(events: &[Value]) -> Vec<String> {
-    events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())).collect()
+    events
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().expect("a kind")))
+        .collect()
 }
 
 #[tokio::test]

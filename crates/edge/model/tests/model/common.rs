@@ -121,15 +121,15 @@ impl Server {
     pub(crate) async fn with(replies: impl IntoIterator<Item = Reply>) -> Self {
         let script = Script { replies: replies.into_iter().collect(), asked: Vec::new() };
         let script = Arc::new(Mutex::new(script));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}/v1", listener.local_addr().unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("as it is written here");
+        let base = format!("http://{}/v1", listener.local_addr().expect("as it is written here"));
         let router = Router::new().fallback(play).with_state(Arc::clone(&script));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { base, script }
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.script.lock().unwrap().asked.clone()
+        self.script.lock().expect("nobody panics with it").asked.clone()
     }
 
     pub(crate) fn times(&self) -> usize {
@@ -153,14 +153,18 @@ impl Server {
 
 async fn play(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("as it is written here");
     let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let reply = {
-        let mut script = script.lock().unwrap();
+        let mut script = script.lock().expect("nobody panics with it");
         script.asked.push(Asked { path: head.uri.path().to_owned(), headers, body });
-        if script.replies.len() > 1 { script.replies.pop_front().unwrap() } else { script.replies[0].clone() }
+        if script.replies.len() > 1 {
+            script.replies.pop_front().expect("as it is written here")
+        } else {
+            script.replies[0].clone()
+        }
     };
     let Reply::Says { status, headers, pieces, then } = reply else { return std::future::pending().await };
     let mut response = Response::builder().status(status);
@@ -184,7 +188,7 @@ async fn play(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Res
             Body::from_stream(said.chain(again).map(Ok::<_, Infallible>))
         }
     };
-    response.body(body).unwrap()
+    response.body(body).expect("as it is written here")
 }
 
 /// A clock that is moved by hand.
@@ -240,19 +244,20 @@ pub(crate) fn soon() -> Duration {
 
 pub(crate) fn request(more: Value) -> ChatRequest {
     let mut asked = json!({"model": "fast", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 64});
-    for (name, value) in more.as_object().unwrap() {
+    for (name, value) in more.as_object().expect("as it is written here") {
         asked[name] = value.clone();
     }
-    ChatRequest::read(asked, Limits::default()).unwrap()
+    ChatRequest::read(asked, Limits::default()).expect("as it is written here")
 }
 
 pub(crate) fn action(name: &str, arguments: Digest) -> Action {
-    let resource = Resource::new(ResourceKind::Host, "fast").unwrap();
-    Action::new(scribe().namespace().clone(), ActionName::parse(name).unwrap(), resource).with_arguments(arguments)
+    let resource = Resource::new(ResourceKind::Host, "fast").expect("as it is written here");
+    Action::new(scribe().namespace().clone(), ActionName::parse(name).expect("as it is written here"), resource)
+        .with_arguments(arguments)
 }
 
 fn scribe() -> Name {
-    "scribe.acme.internal".parse().unwrap()
+    "scribe.acme.internal".parse().expect("as it is written here")
 }
 
 /// The warrant that the store would give for it.
@@ -296,7 +301,7 @@ pub(crate) async fn stream(
     request: &ChatRequest,
 ) -> Result<ChatStream, ModelError> {
     match ask(caller, provider, request).await? {
-        Answer::Stream(stream) => Ok(stream),
+        Answer::Stream(stream) => Ok(*stream),
         Answer::Whole { .. } => panic!("it is whole"),
     }
 }
@@ -335,6 +340,6 @@ pub(crate) fn piece(delta: Value, reason: Option<&str>) -> Value {
 
 /// The texts at this path below the deltas, joined.
 pub(crate) fn texts(chunks: &[Value], path: &str) -> String {
-    let all = chunks.iter().flat_map(|chunk| chunk["choices"].as_array().unwrap());
+    let all = chunks.iter().flat_map(|chunk| chunk["choices"].as_array().expect("as it is written here"));
     all.filter_map(|choice| choice["delta"].pointer(path)?.as_str()).collect()
 }

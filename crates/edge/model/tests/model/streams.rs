@@ -73,13 +73,14 @@ async fn scrubs(delta: impl Fn(&str) -> Value, path: &str, last: Option<&str>) {
     let events: Vec<Value> = first.into_iter().chain(each).chain(end).collect();
     let server = Server::with([good(&events)]).await;
     let asked = request(json!({"stream": true}));
-    let mut answer = stream(&caller(), &server.provider(), &asked).await.unwrap();
+    let mut answer = stream(&caller(), &server.provider(), &asked).await.expect("as it was said");
     let (chunks, error) = drain(&mut answer).await;
     assert_eq!(error, None);
     assert_eq!(texts(&chunks, path), "it is [secret], or [secret]; sk-live-0 is none, and sk-live-", "{path}");
-    assert!(answer.outcome().bytes_out >= u64::try_from(said.len()).unwrap());
+    assert!(answer.outcome().bytes_out >= u64::try_from(said.len()).expect("as it was said"));
     if last.is_some() {
-        let finish = chunks.iter().position(|chunk| !chunk["choices"][0]["finish_reason"].is_null()).unwrap();
+        let finish =
+            chunks.iter().position(|chunk| !chunk["choices"][0]["finish_reason"].is_null()).expect("as it was said");
         assert_eq!(finish, chunks.len() - 1, "what was held back comes before the end");
     }
 }

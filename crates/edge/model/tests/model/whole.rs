@@ -130,7 +130,7 @@ async fn a_warrant_is_for_exactly_one_request() {
 }
 
 async fn embed(caller: &Caller, provider: &Provider, input: Value) -> Result<WholeAnswer, ModelError> {
-    let asked = EmbedRequest::read(json!({"model": "fast", "input": input}), Limits::default()).unwrap();
+    let asked = EmbedRequest::read(json!({"model": "fast", "input": input}), Limits::default()).expect("a request");
     let action = action("model.call", asked.digest());
     caller.embed(warrant(&action), &action, provider, &asked, &known()).await
 }
