@@ -1,6 +1,6 @@
 """The client against a scripted node: what it sends, what it makes of each kind of answer.
 
-PYTHONPATH=src python3 -m unittest discover tests
+    PYTHONPATH=src python3 -m unittest discover tests
 """
 
 from __future__ import annotations
