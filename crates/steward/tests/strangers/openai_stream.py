@@ -1,12 +1,13 @@
 """An agent on the OpenAI SDK: it streams from the node's model, and carries out what the model asks for as tools of the run.
 
-    env PYTHONPATH=/programs/site python3 /programs/openai_stream.py
+    env PYTHONPATH=/programs/site python3 /programs/openai_stream.py [--embed]
 
 The SDK finds the node by OPENAI_BASE_URL, which is set in every sandbox. MODEL names the model, else it is the first that is offered.
 """
 
 import json
 import os
+import sys
 
 from openai import OpenAI
 from steward import Failed, Refused, Run
@@ -24,6 +25,10 @@ tools = [
     }
     for tool in run.tools()
 ]
+
+if "--embed" in sys.argv:  # where the node's model can do that, too
+    vectors = client.embeddings.create(model=model, input=["one", "two"]).data
+    assert len(vectors) == 2 and vectors[0].embedding and vectors[0].embedding != vectors[1].embedding, vectors
 
 
 def turn(messages):
