@@ -69,10 +69,7 @@ messages = [
 for _ in range(MAX_TURNS):
     text, calls, pieces = turn(messages)
     print(f"{pieces} pieces: {text!r} {[call['name'] for call in calls]}")
-    asked = [
-        {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
-        for call in calls
-    ]
+    asked = [{"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}} for call in calls]
     messages.append({"role": "assistant", "content": text or None, **({"tool_calls": asked} if asked else {})})
     given = [carry_out(call) for call in calls]
     for call, result in zip(calls, given, strict=True):
