@@ -140,7 +140,7 @@ class RunTest(unittest.TestCase):
             "message": "not that",
             "action": "act_1",
             "phase": "EXECUTE",
-            "problems": [{"at": "p", "message": "m"}],
+            "problems": [{"at": "p", "message": "m"}, {"at": "q", "message": "not that"}],
         }
         with self.assertRaises(Refused) as raised:
             self.asked(tool(said, error=True), lambda run: run.read("/b"))

@@ -203,8 +203,11 @@ def _error(said: dict[str, Any], result: dict[str, Any]) -> Refused | Failed:
         why = said.get("error") or {}
         return Failed(str(why.get("code", "FAILED")), str(why.get("message", "no reason was given")), action, status)
     if "code" in said:
-        problems = "".join(f"; {p.get('at')}: {p.get('message')}" for p in said.get("problems", []))
-        return Refused(str(said["code"]), f"{said.get('message')}{problems}", action)
+        message = str(said.get("message"))
+        for problem in said.get("problems", []):
+            if (what := str(problem.get("message"))) not in message:
+                message += f"; {problem.get('at')}: {what}"
+        return Refused(str(said["code"]), message, action)
     texts = [str(one.get("text")) for one in result.get("content", []) if one.get("type") == "text"]
     return Failed("TOOL_FAILED", "\n".join(texts) or "no reason was given")
 
