@@ -137,7 +137,7 @@ impl ServerHandler for RunServer {
             ("steward://evidence", _) => brief.evidence.to_string().into_bytes(),
             _ => {
                 let message = "there is no such resource; resources/list names them";
-                return Err(ErrorData::resource_not_found(message, None));
+                return Err(ErrorData::resource_not_found(message, Some(json!({"uri": request.uri}))));
             }
         };
         let contents = ResourceContents::text(String::from_utf8_lossy(&bytes), request.uri);
