@@ -14,6 +14,7 @@ mod call;
 mod conclude;
 mod drive;
 mod follow;
+mod models;
 mod offered;
 mod people;
 mod protocol;
@@ -25,6 +26,7 @@ mod view;
 
 pub use attach::{Brief, Called};
 pub use call::Answered;
+pub use models::ModelTested;
 pub use offered::Offered;
 pub use protocol::PROTOCOL;
 pub use recover::Recovered;
