@@ -145,6 +145,8 @@ mod tests {
             "key create --person rita --label x --scope login",
             "key list",
             "key revoke key_1",
+            "agent init scribe",
+            "agent init scribe --starter shell --into programs",
             "agent add scribe.toml",
             "agent list",
             "agent show scribe",

@@ -7,6 +7,7 @@ pub(crate) mod evidence;
 pub(crate) mod follow;
 pub(crate) mod halt;
 pub(crate) mod handoffs;
+pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod login;

@@ -13,12 +13,17 @@ use crate::{
     home::read_small,
     session::Session,
     show::{Ink, Looks, Word, facts, table},
-    verbs::packets,
+    verbs::{
+        init::{self, InitArgs},
+        packets,
+    },
 };
 
 /// What can be done about agents.
 #[derive(Debug, Subcommand)]
 pub enum AgentVerb {
+    /// Begin one: a folder with a manifest, a packet template and a program that runs as it is
+    Init(InitArgs),
     /// Register an agent from a file: name, version, tier, description, capabilities, command, packet
     Add {
         /// TOML or JSON
@@ -51,6 +56,7 @@ pub enum AgentVerb {
 
 pub(crate) async fn carry_out(session: &mut Session, verb: AgentVerb) -> Result<(), Failure> {
     match verb {
+        AgentVerb::Init(args) => init::init(session, args),
         AgentVerb::Add { file } => {
             let agent = read_file(session, &file)?;
             let added = session.caller()?.add_agent(&agent).await.map_err(|error| {
