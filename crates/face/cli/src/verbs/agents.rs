@@ -220,7 +220,7 @@ fn agent_view(agent: &AgentRecord, looks: Looks) -> String {
 }
 
 /// A program and its arguments, with those in quotation marks that could be read as several.
-fn command_line(argv: &[String]) -> String {
+pub(crate) fn command_line(argv: &[String]) -> String {
     let word = |word: &String| match word.is_empty() || word.contains([' ', '"', '\'', '\\']) {
         true => format!("{word:?}"),
         false => word.clone(),
