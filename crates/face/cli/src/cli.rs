@@ -160,7 +160,7 @@ mod tests {
             "key list",
             "key revoke key_1",
             "agent init scribe",
-            "agent init scribe --starter shell --into programs",
+            "agent init scribe --starter shell --tier T2 --into programs",
             "agent add scribe.toml",
             "agent list",
             "agent show scribe",

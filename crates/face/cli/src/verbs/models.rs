@@ -1,6 +1,6 @@
 //! `steward model`: language models that stand behind the node.
 //!
-//! Deliberately absent: talking to one. Agents do, within their runs; `model test` asks for one word.
+//! Deliberately absent: talking to one. Agents do, within their runs; `model test` asks something small.
 
 use clap::{Args, Subcommand};
 use steward_wire::{AddModel, ModelList, ModelRecord, ModelTested};
@@ -23,7 +23,7 @@ pub enum ModelVerb {
     Add(AddArgs),
     /// List all models, and whether each is asked
     List,
-    /// Ask one for one word: whether address, key and name are right
+    /// Ask one something small: whether address, key and name are right; it costs a word or two
     Test {
         /// Its name
         name: String,
@@ -102,14 +102,7 @@ pub(crate) async fn carry_out(session: &mut Session, verb: ModelVerb) -> Result<
             Ok(())
         }
         ModelVerb::List => session.show.answer(&caller.models().await?, list_view),
-        ModelVerb::Test { name } => {
-            let tested = caller.test_model(&name).await?;
-            session.show.answer(&tested, tested_view)?;
-            if tested.model != name {
-                session.show.aside(&format!("`{name}` could not answer; its fallback `{}` did.", tested.model));
-            }
-            Ok(())
-        }
+        ModelVerb::Test { name } => session.show.answer(&caller.test_model(&name).await?, tested_view),
         ModelVerb::Remove { name } => session.show.answer(&caller.remove_model(&name).await?, model_view),
     }
 }
