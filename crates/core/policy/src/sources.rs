@@ -64,6 +64,7 @@ impl Sources {
             "plans.cedar",
             "roles.cedar",
             "runs.cedar",
+            "tools.cedar",
             "tiers/T0.cedar",
             "tiers/T1.cedar",
             "tiers/T2.cedar",
