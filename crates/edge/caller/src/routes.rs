@@ -264,7 +264,7 @@ impl Caller {
         self.post(&["v1", "models"], model).await
     }
 
-    /// `POST /v1/models/{name}/test`: asks it for one word.
+    /// `POST /v1/models/{name}/test`: asks it something small.
     pub async fn test_model(&self, name: &str) -> Result<ModelTested, CallError> {
         self.post(&["v1", "models", name, "test"], &Nothing {}).await
     }

@@ -81,10 +81,10 @@ pub struct ModelList {
     pub models: Vec<ModelRecord>,
 }
 
-/// What came of asking a model for one word.
+/// What a model answered to something small.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelTested {
-    /// The model that answered: the one that was asked, or its fallback.
+    /// The model.
     pub model: String,
     /// What it said.
     pub said: String,

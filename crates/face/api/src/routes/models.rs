@@ -4,6 +4,7 @@ use axum::{Json, http::StatusCode};
 use serde::Deserialize;
 use steward_app_models::{self as verbs, BudgetRow, Limits, ModelRow, NewBudget, NewModel, Per, Spent, Used};
 use steward_app_node::Error;
+use steward_naming::Name;
 use steward_wire::{
     AddModel, BudgetLimits, BudgetList, BudgetRecord, BudgetUsed, ModelList, ModelRecord, ModelTested, Problem,
     SetBudget, UsageRecord, UsageReport,
@@ -94,7 +95,8 @@ pub(crate) async fn add(visit: Visit, Body(asked): Body<AddModel>) -> Result<(St
     Ok((StatusCode::CREATED, Json(record(row, &visit.runner().breakers()))))
 }
 
-/// Asks a model for one word: whether address, key and name are right. It costs what one word costs.
+/// Asks a model something small: whether address, key and name are right. It costs what a word or two cost, counts in no budget, and
+/// no fallback answers instead.
 #[utoipa::path(post, path = "/v1/models/{name}/test", tag = "models", params(("name" = String, Path)), responses((status = 200, body = ModelTested), (status = 403, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn test(visit: Visit, Part(name): Part<String>) -> Result<Json<ModelTested>, Refused> {
     let tested = visit
@@ -145,7 +147,11 @@ pub(crate) async fn set_budget(visit: Visit, Body(asked): Body<SetBudget>) -> Re
                 Ok(match set {
                     Some(row) => budget(row, None),
                     None => BudgetRecord {
-                        agent: new.agent,
+                        agent: new
+                            .agent
+                            .map(|name| Name::resolve(&name, &context.namespace))
+                            .transpose()?
+                            .map(|name| name.to_string()),
                         per: new.per,
                         limits: BudgetLimits::default(),
                         used: None,
