@@ -199,17 +199,17 @@ impl Gateway {
         self.view_of(self.known(server)?, None)
     }
 
-    /// Takes a server away, and ends it.
+    /// Takes a server away, and ends it. Gives it as it was.
     ///
     /// # Errors
     /// As [`steward_app_tools::remove`].
-    pub async fn remove(&self, caller: &Caller, server: &str) -> Result<(), Error> {
+    pub async fn remove(&self, caller: &Caller, server: &str) -> Result<ServerRow, Error> {
         let removed = steward_app_tools::remove(&self.parts.context, caller, server).await?;
         let slot = self.slots.lock().expect("no holder of this lock panics").remove(&removed.name);
         if let Some(slot) = slot {
             slot.lock().await.take();
         }
-        Ok(())
+        Ok(removed)
     }
 
     /// Every server, as far as it is known without asking any.

@@ -12,17 +12,21 @@ use serde::{Deserialize, Serialize};
 
 /// What kind of suspicious thing it is. Stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FindingCode {
     /// Characters that nobody sees, and a model reads: zero-width, bidirectional, tags, controls.
+    #[serde(rename = "HIDDEN_CHARACTERS")]
     HiddenCharacters,
     /// Text that a screen may hide, or that plays another speaker: HTML comments, `<important>`, `<|im_start|>`.
+    #[serde(rename = "MARKUP")]
     Markup,
     /// Phrases that tell the model what to do, and not what the tool does.
+    #[serde(rename = "SPEAKS_TO_MODEL")]
     SpeaksToModel,
     /// A long run of letters and digits that nobody can read.
+    #[serde(rename = "OPAQUE")]
     Opaque,
     /// A name that can be taken for another tool's.
+    #[serde(rename = "LOOKALIKE")]
     Lookalike,
 }
 

@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 use steward_wire::{
-    Act, ActionList, ActionRecord, ActionResult, AddAgent, AddPerson, AgentList, AgentRecord, Consistency, CreateKey,
-    CreatedKey, Decide, DecisionRecord, Doctor, EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile,
-    ExplainPolicy, Explanation, ExportQuery, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LedgerHead,
-    Login, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict, Reason, ResolveEffect, RevocationRecord,
-    RunDetail, RunList, RunRecord, SearchQuery, StartRun, StateList, VerifierKey,
+    Act, ActionList, ActionRecord, ActionResult, AddAgent, AddModel, AddPerson, AddTool, AgentList, AgentRecord,
+    AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide, DecisionRecord, Doctor,
+    EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy, Explanation, ExportQuery,
+    HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LedgerHead, Login, ModelList, ModelRecord,
+    ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict, Reason, ResolveEffect,
+    RevocationRecord, RunDetail, RunList, RunRecord, SearchQuery, SetBudget, StartRun, StateList, ToolServerList,
+    ToolServerRecord, UsageReport, VerifierKey,
 };
 
 use crate::{
@@ -70,6 +72,12 @@ struct After {
 #[derive(Serialize)]
 struct Match<'a> {
     r#match: &'a str,
+}
+
+/// A period.
+#[derive(Serialize)]
+struct Since<'a> {
+    per: &'a str,
 }
 
 /// Nothing is asked for but the route itself.
@@ -214,6 +222,71 @@ impl Caller {
     /// `GET /v1/state`: the keys of the runtime state that match `pattern`.
     pub async fn state(&self, pattern: &str) -> Result<StateList, CallError> {
         self.ask(&["v1", "state"], &Match { r#match: pattern }).await
+    }
+
+    /// `GET /v1/tools`: servers of tools, none of which is asked.
+    pub async fn tools(&self) -> Result<ToolServerList, CallError> {
+        self.get(&["v1", "tools"]).await
+    }
+
+    /// `POST /v1/tools`: puts a server behind the node, asks it for its tools, and pins them.
+    pub async fn add_tool(&self, tool: &AddTool) -> Result<ToolServerRecord, CallError> {
+        self.post(&["v1", "tools"], tool).await
+    }
+
+    /// `GET /v1/tools/{name}`: a server, which is asked for its tools.
+    pub async fn tool(&self, name: &str) -> Result<ToolServerRecord, CallError> {
+        self.get(&["v1", "tools", name]).await
+    }
+
+    /// `POST /v1/tools/{name}/pin`: pins what it says of its tools now.
+    pub async fn pin_tool(&self, name: &str) -> Result<ToolServerRecord, CallError> {
+        self.post(&["v1", "tools", name, "pin"], &Nothing {}).await
+    }
+
+    /// `POST /v1/tools/{name}/allow`: allows tools of it from a tier on, or takes that back.
+    pub async fn allow_tool(&self, name: &str, allow: &AllowTool) -> Result<ToolServerRecord, CallError> {
+        self.post(&["v1", "tools", name, "allow"], allow).await
+    }
+
+    /// `POST /v1/tools/{name}/remove`: takes it away, with all that was pinned and allowed of it.
+    pub async fn remove_tool(&self, name: &str) -> Result<ToolServerRecord, CallError> {
+        self.post(&["v1", "tools", name, "remove"], &Nothing {}).await
+    }
+
+    /// `GET /v1/models`.
+    pub async fn models(&self) -> Result<ModelList, CallError> {
+        self.get(&["v1", "models"]).await
+    }
+
+    /// `POST /v1/models`: puts a model behind the node, or replaces what is known of it.
+    pub async fn add_model(&self, model: &AddModel) -> Result<ModelRecord, CallError> {
+        self.post(&["v1", "models"], model).await
+    }
+
+    /// `POST /v1/models/{name}/test`: asks it something small.
+    pub async fn test_model(&self, name: &str) -> Result<ModelTested, CallError> {
+        self.post(&["v1", "models", name, "test"], &Nothing {}).await
+    }
+
+    /// `POST /v1/models/{name}/remove`: takes it away; what was used of it stays on record.
+    pub async fn remove_model(&self, name: &str) -> Result<ModelRecord, CallError> {
+        self.post(&["v1", "models", name, "remove"], &Nothing {}).await
+    }
+
+    /// `GET /v1/budgets`.
+    pub async fn budgets(&self) -> Result<BudgetList, CallError> {
+        self.get(&["v1", "budgets"]).await
+    }
+
+    /// `POST /v1/budgets`: sets a budget; without any limit it is taken away.
+    pub async fn set_budget(&self, budget: &SetBudget) -> Result<BudgetRecord, CallError> {
+        self.post(&["v1", "budgets"], budget).await
+    }
+
+    /// `GET /v1/usage`: what was used of models this `day` or `month`, or `ever`.
+    pub async fn usage(&self, per: &str) -> Result<UsageReport, CallError> {
+        self.ask(&["v1", "usage"], &Since { per }).await
     }
 
     /// `GET /v1/policy`: the policy in force.

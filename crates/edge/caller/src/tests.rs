@@ -11,7 +11,9 @@ use axum::{
     extract::{Request, State},
     http::{Response, StatusCode},
 };
-use steward_wire::{CreateKey, Login, Reason, ResolveEffect, SearchQuery, StartRun};
+use steward_wire::{
+    AddModel, AddTool, AllowTool, CreateKey, Login, Reason, ResolveEffect, SearchQuery, SetBudget, StartRun,
+};
 
 use crate::{ActionQuery, CallError, Caller, EffectQuery, RunQuery, Secret, call::MAX_RESPONSE_BYTES};
 
@@ -211,6 +213,44 @@ async fn the_routes_of_runs_are_asked_as_they_are_written() {
             "GET /v1/state?match=agent%3A*%3Astate",
             "POST /v1/node/halt",
             "POST /v1/node/resume",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_routes_of_tools_and_models_are_asked_as_they_are_written() {
+    let fake = Fake::answering(200, "[]").await;
+    let caller = fake.caller();
+    assert!(caller.tools().await.is_err());
+    assert!(caller.add_tool(&AddTool::default()).await.is_err());
+    assert!(caller.tool("files").await.is_err());
+    assert!(caller.pin_tool("files").await.is_err());
+    assert!(caller.allow_tool("files", &AllowTool::default()).await.is_err());
+    assert!(caller.remove_tool("files").await.is_err());
+    assert!(caller.models().await.is_err());
+    assert!(caller.add_model(&AddModel::default()).await.is_err());
+    assert!(caller.test_model("fast").await.is_err());
+    assert!(caller.remove_model("fast").await.is_err());
+    assert!(caller.budgets().await.is_err());
+    assert!(caller.set_budget(&SetBudget::default()).await.is_err());
+    assert!(caller.usage("month").await.is_err());
+    let asked = fake.asked().replace(" Bearer stw_secret", "");
+    assert_eq!(
+        asked.lines().collect::<Vec<_>>(),
+        [
+            "GET /v1/tools",
+            "POST /v1/tools",
+            "GET /v1/tools/files",
+            "POST /v1/tools/files/pin",
+            "POST /v1/tools/files/allow",
+            "POST /v1/tools/files/remove",
+            "GET /v1/models",
+            "POST /v1/models",
+            "POST /v1/models/fast/test",
+            "POST /v1/models/fast/remove",
+            "GET /v1/budgets",
+            "POST /v1/budgets",
+            "GET /v1/usage?per=month",
         ]
     );
 }

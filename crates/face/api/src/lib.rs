@@ -53,7 +53,7 @@ pub fn router(node: Arc<Node>) -> Router {
 
 /// Every route, and those of another way in, which admits nobody by itself but whom it knows: `agents` has those of agents.
 pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
-    use routes::{actions, agents, effects, entries, halt, open, people, policies, runs, state, status};
+    use routes::{actions, agents, effects, entries, halt, models, open, people, policies, runs, state, status, tools};
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
         .route("/healthz", get(open::healthz))
@@ -83,6 +83,16 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/v1/effects", get(effects::list))
         .route("/v1/effects/{id}/resolve", post(effects::resolve))
         .route("/v1/state", get(state::get))
+        .route("/v1/tools", get(tools::list).post(tools::add))
+        .route("/v1/tools/{name}", get(tools::show))
+        .route("/v1/tools/{name}/pin", post(tools::pin))
+        .route("/v1/tools/{name}/allow", post(tools::allow))
+        .route("/v1/tools/{name}/remove", post(tools::remove))
+        .route("/v1/models", get(models::list).post(models::add))
+        .route("/v1/models/{name}/test", post(models::test))
+        .route("/v1/models/{name}/remove", post(models::remove))
+        .route("/v1/budgets", get(models::budgets).post(models::set_budget))
+        .route("/v1/usage", get(models::usage))
         .route("/v1/decisions", post(actions::decide))
         .route("/v1/actions", get(actions::list))
         .route("/v1/actions/{id}", get(actions::show))

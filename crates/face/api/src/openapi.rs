@@ -9,7 +9,9 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use crate::routes::{actions, agents, effects, entries, halt, open, people, policies, runs, state, status};
+use crate::routes::{
+    actions, agents, effects, entries, halt, models, open, people, policies, runs, state, status, tools,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +24,8 @@ use crate::routes::{actions, agents, effects, entries, halt, open, people, polic
         agents::list, agents::add, agents::show, agents::revoke, agents::reinstate,
         runs::start, runs::list, runs::show, runs::stop, runs::evidence, runs::handoff,
         effects::list, effects::resolve, state::get,
+        tools::list, tools::add, tools::show, tools::pin, tools::allow, tools::remove,
+        models::list, models::add, models::test, models::remove, models::budgets, models::set_budget, models::usage,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
         policies::list, policies::explain,
         entries::search, entries::show, entries::proof, entries::export,

@@ -7,6 +7,7 @@ use crate::{
     verbs::{
         actions::{ActArgs, ActionVerb},
         agents::AgentVerb,
+        budgets::{BudgetVerb, UsageArgs},
         effects::EffectVerb,
         evidence::EvidenceVerb,
         halt::WhyArgs,
@@ -16,12 +17,14 @@ use crate::{
         login::LoginArgs,
         manual::{CompletionsArgs, ManArgs},
         mcp::McpArgs,
+        models::ModelVerb,
         node::NodeVerb,
         packets::PacketVerb,
         people::PeopleVerb,
         policy::PolicyVerb,
         runs::RunVerb,
         state::StateVerb,
+        tools::ToolVerb,
     },
 };
 
@@ -78,6 +81,17 @@ pub enum Command {
     /// The runtime's state, in the keys that operators know
     #[command(subcommand)]
     State(StateVerb),
+    /// Servers of tools (MCP) that stand behind the node: add, look, allow
+    #[command(subcommand)]
+    Tool(ToolVerb),
+    /// Language models that stand behind the node
+    #[command(subcommand)]
+    Model(ModelVerb),
+    /// How much of models may be used
+    #[command(subcommand)]
+    Budget(BudgetVerb),
+    /// How much of models was used
+    Usage(UsageArgs),
     /// For agents: the tools of the run that one is in, as an MCP server or from a script
     Mcp(McpArgs),
     /// Stop every run and every effect, now; it lasts until `resume`, also over a restart
@@ -146,7 +160,7 @@ mod tests {
             "key list",
             "key revoke key_1",
             "agent init scribe",
-            "agent init scribe --starter shell --into programs",
+            "agent init scribe --starter shell --tier T2 --into programs",
             "agent add scribe.toml",
             "agent list",
             "agent show scribe",
@@ -169,6 +183,28 @@ mod tests {
             "effect resolve act_1 --happened --reason seen",
             "effect resolve act_1 --did-not-happen --reason looked",
             "state get agent:*:state",
+            "tool add files -- npx -y server-filesystem /data --verbose",
+            "tool add github --secret GITHUB_TOKEN=github --secret B=c -- github-mcp-server stdio",
+            "tool add docs --url https://example.org/mcp --secret Authorization=docs",
+            "tool list",
+            "tool show files --json",
+            "tool allow files read_file",
+            "tool allow files --all --tier T2 --despite-findings",
+            "tool forbid files read_file",
+            "tool forbid files --all",
+            "tool pin files",
+            "tool remove files",
+            "model add fast --url http://127.0.0.1:11434/v1",
+            "model add fast --url https://a.org/v1 --wire anthropic --upstream m --secret s --tier T1 --input-price 0.15 --output-price 3 --max-output 8000 --fallback slow",
+            "model list",
+            "model test fast",
+            "model remove fast",
+            "budget set --per day --money 2.50",
+            "budget set --agent scribe --per run --calls 10 --tokens 10000 --money 1",
+            "budget set --per ever --none",
+            "budget list",
+            "usage",
+            "usage --per month --json",
             "mcp",
             "mcp --url http://127.0.0.1:7373/mcp tools",
             "mcp call finish",
@@ -238,6 +274,24 @@ mod tests {
             "act scribe fs.write /a --confidence 1.5",
             "mcp call",
             "mcp frob",
+            "tool add files",
+            "tool add files npx",
+            "tool add files --url u -- npx",
+            "tool add files --secret TOKEN -- npx",
+            "tool allow files",
+            "tool allow files read_file --all",
+            "tool allow files --all --tier T4",
+            "tool forbid files",
+            "tool show",
+            "model add fast",
+            "model add fast --url u --wire grpc",
+            "model add fast --url u --input-price -1",
+            "model add fast --url u --input-price 1,5",
+            "budget set --money 1",
+            "budget set --per day",
+            "budget set --per year --calls 1",
+            "budget set --per day --none --calls 1",
+            "usage --per run",
             "action list --decision maybe",
             "policy explain agent:scribe fs.write /a",
             "ledger show -1",

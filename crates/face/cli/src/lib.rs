@@ -30,6 +30,7 @@ mod globals;
 mod heads;
 mod home;
 mod memory;
+mod money;
 mod session;
 mod show;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod agents;
+pub(crate) mod budgets;
 pub(crate) mod effects;
 pub(crate) mod evidence;
 pub(crate) mod follow;
@@ -13,6 +14,7 @@ pub(crate) mod ledger;
 pub(crate) mod login;
 pub(crate) mod manual;
 pub(crate) mod mcp;
+pub(crate) mod models;
 pub(crate) mod node;
 pub(crate) mod packets;
 pub(crate) mod people;
@@ -21,6 +23,8 @@ pub(crate) mod proofs;
 pub(crate) mod run_view;
 pub(crate) mod runs;
 pub(crate) mod state;
+pub(crate) mod tool_view;
+pub(crate) mod tools;
 pub(crate) mod verify;
 
 use clap::CommandFactory as _;
@@ -47,6 +51,10 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Handoff(verb) => handoffs::carry_out(session, verb).await,
         Command::Effect(verb) => effects::carry_out(session, verb).await,
         Command::State(verb) => state::carry_out(session, verb).await,
+        Command::Tool(verb) => tools::carry_out(session, verb).await,
+        Command::Model(verb) => models::carry_out(session, verb).await,
+        Command::Budget(verb) => budgets::carry_out(session, verb).await,
+        Command::Usage(args) => budgets::usage(session, args).await,
         Command::Mcp(arguments) => mcp::carry_out(session, arguments).await,
         Command::Halt(why) => halt::halt(session, why).await,
         Command::Resume(why) => halt::resume(session, why).await,

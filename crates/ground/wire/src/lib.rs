@@ -9,11 +9,13 @@
 mod actions;
 mod agents;
 mod entries;
+mod models;
 mod node;
 mod people;
 mod policies;
 mod problem;
 mod runs;
+mod tools;
 
 pub use actions::{
     Act, ActionList, ActionRecord, ActionResult, Decide, DecisionRecord, EffectRecord, Explanation, MatchedPolicy,
@@ -22,6 +24,10 @@ pub use actions::{
 pub use agents::{AddAgent, AgentList, AgentRecord};
 pub use entries::{
     Consistency, EntryList, EntryRecord, ExportQuery, InclusionProof, LedgerHead, SearchQuery, VerifierKey,
+};
+pub use models::{
+    AddModel, BudgetLimits, BudgetList, BudgetRecord, BudgetUsed, ModelList, ModelRecord, ModelTested, SetBudget,
+    UsageRecord, UsageReport,
 };
 pub use node::{Check, Doctor, NodeStatus};
 pub use people::{AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, Login, PersonList, PersonRecord};
@@ -32,3 +38,4 @@ pub use runs::{
     HaltRecord, HandoffRecord, Reason, ResolveEffect, RevocationRecord, RunDetail, RunEvent, RunList, RunRecord,
     StartRun, StateEntry, StateList,
 };
+pub use tools::{AddTool, AllowTool, ToolFinding, ToolRecord, ToolServerList, ToolServerRecord};

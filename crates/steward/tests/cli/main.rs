@@ -14,6 +14,7 @@ mod policies;
 mod runs;
 mod shown;
 mod tampering;
+mod tools;
 mod typed;
 mod unprivileged;
 

@@ -5,6 +5,7 @@ mod description;
 mod refusals;
 mod requests;
 mod runs;
+mod tools;
 
 use std::sync::Arc;
 

@@ -220,7 +220,7 @@ fn agent_view(agent: &AgentRecord, looks: Looks) -> String {
 }
 
 /// A program and its arguments, with those in quotation marks that could be read as several.
-fn command_line(argv: &[String]) -> String {
+pub(crate) fn command_line(argv: &[String]) -> String {
     let word = |word: &String| match word.is_empty() || word.contains([' ', '"', '\'', '\\']) {
         true => format!("{word:?}"),
         false => word.clone(),
@@ -290,7 +290,7 @@ mod tests {
             toml,
             false,
             expect![[r#"
-            AddAgent { name: "scribe", version: "1.0.0", tier: "T1", description: "writes", capabilities: ["reports"], command: None, packet: None }
+            AddAgent { name: "scribe", version: "1.0.0", tier: "T1", description: "writes", capabilities: ["reports"], command: None, packet: None, protocol: None }
         "#]],
         );
         let json =
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn the_fields_are_those_of_the_api() {
-        let text = b"name = 'a'\nversion = '1.0.0'\ntier = 'T0'\ncommand = ['a']\npacket = 'p.json'";
+        let text = b"name = 'a'\nversion = '1.0.0'\ntier = 'T0'\ncommand = ['a']\npacket = 'p.json'\nprotocol = 'mcp'";
         let agent = parse(text, false).expect("complete");
         let serde_json::Value::Object(fields) = serde_json::to_value(agent).unwrap() else { panic!("an object") };
         let mut known: Vec<&str> = FIELDS.iter().map(|(name, ..)| *name).collect();

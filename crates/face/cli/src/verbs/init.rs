@@ -36,6 +36,9 @@ pub struct InitArgs {
     /// What it is written in
     #[arg(long, value_enum, default_value_t = Starter::Python)]
     starter: Starter,
+    /// What it may do; what it begins with needs T1
+    #[arg(long, value_name = "TIER", default_value = "T1", value_parser = ["T1", "T2", "T3"])]
+    tier: String,
     /// The folder to make its folder in [default: `programs` of the node's home, which sandboxes see as /programs]
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
@@ -59,12 +62,13 @@ impl Starter {
         }
     }
 
-    /// The files of an agent of this name.
-    fn files(self, name: &Label) -> [(&'static str, String); 3] {
+    /// The files of an agent of this name and tier.
+    fn files(self, name: &Label, tier: &str) -> [(&'static str, String); 3] {
         let (runs, file, program) = self.program();
         let command = format!(r#"["{runs}", "/programs/{name}/{file}"]"#);
         let filled = |text: &str| text.replace("{{name}}", name.as_str()).replace("{{command}}", &command);
-        [("agent.toml", filled(MANIFEST)), ("packet.json", filled(PACKET)), (file, filled(program))]
+        let manifest = filled(MANIFEST).replacen(r#"tier = "T1""#, &format!(r#"tier = "{tier}""#), 1);
+        [("agent.toml", manifest), ("packet.json", filled(PACKET)), (file, filled(program))]
     }
 }
 
@@ -86,7 +90,7 @@ pub(crate) fn init(session: &mut Session, args: InitArgs) -> Result<(), Failure>
     }
     let elsewhere = programs().ok().filter(|programs| fs::canonicalize(programs).ok() != fs::canonicalize(&into).ok());
     let folder = into.join(args.name.as_str());
-    let files = args.starter.files(&args.name).map(|(file, text)| (folder.join(file), text));
+    let files = args.starter.files(&args.name, &args.tier).map(|(file, text)| (folder.join(file), text));
     // Who begins an agent twice has worked on it meanwhile.
     if let Some((there, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {
         return Err(Failure::refused(format!("`{}` is there already; nothing was written", there.display()))
@@ -136,16 +140,18 @@ mod tests {
             let args = || InitArgs {
                 name: "reporter".parse().expect("a label"),
                 starter,
+                tier: "T2".to_owned(),
                 into: Some(place.path().to_owned()),
             };
             init(&mut session(), args()).expect("it is written");
             let folder = place.path().join("reporter");
-            for (file, _) in starter.files(&args().name) {
+            for (file, _) in starter.files(&args().name, "T2") {
                 let text = fs::read_to_string(folder.join(file)).expect("it is there");
                 assert!(!text.contains("{{"), "{file}: {text}");
             }
             let manifest = fs::read_to_string(folder.join("agent.toml")).expect("it is there");
             let agent: AddAgent = toml::from_str(&manifest).expect("a manifest");
+            assert_eq!(agent.tier, "T2");
             assert_eq!(agent.command.expect("a command")[1], format!("/programs/reporter/{}", starter.program().1));
             let packet = fs::read(folder.join("packet.json")).expect("it is there");
             Template::read(&packet, &"acme.internal".parse().expect("a namespace")).expect("a template");
@@ -162,7 +168,12 @@ mod tests {
     fn a_folder_that_is_not_there_is_not_made() {
         let place = tempfile::tempdir().expect("a folder");
         let into = Some(place.path().join("none"));
-        let args = InitArgs { name: "reporter".parse().expect("a label"), starter: Starter::Shell, into };
+        let args = InitArgs {
+            name: "reporter".parse().expect("a label"),
+            starter: Starter::Shell,
+            tier: "T1".to_owned(),
+            into,
+        };
         init(&mut session(), args).expect_err("there is no such folder");
     }
 }

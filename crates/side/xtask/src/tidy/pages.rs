@@ -10,21 +10,24 @@ use super::{Finding, house::House, source::words};
 /// Where refusals have their codes, each the name of a constant.
 const LIST: &str = "crates/app/node/src/code.rs";
 
-/// Where denials, effects, findings of an audit, and what runs refuse and how they end have their codes, each a literal.
-const MAKERS: [&str; 6] = [
+/// Where denials, effects, findings of an audit and about tools, and what runs refuse and how they end have their codes, each a literal.
+const MAKERS: [&str; 9] = [
     "crates/ground/permit/src/decision.rs",
     "crates/edge/worker/src/error.rs",
     "crates/core/ledger/src/report.rs",
     "crates/core/governor/src/refusal.rs",
     "crates/core/governor/src/ending.rs",
     "crates/edge/fetch/src/error.rs",
+    "crates/edge/upstream/src/error.rs",
+    "crates/edge/model/src/error.rs",
+    "crates/core/gateway/src/finding.rs",
 ];
 
 /// Where the pages are.
 const PAGES: &str = "docs/errors/";
 
 /// Beginnings of words that look like codes and are names of environment variables.
-const VARIABLES: [&str; 6] = ["STEWARD_", "RUST_", "CARGO_", "XDG_", "MIMALLOC_", "NO_COLOR"];
+const VARIABLES: [&str; 8] = ["STEWARD_", "RUST_", "CARGO_", "XDG_", "MIMALLOC_", "OPENAI_", "NO_COLOR", "NO_PROXY"];
 
 /// An error code has a page, a page has a code.
 pub(super) fn errors(house: &House) -> Vec<Finding> {
