@@ -45,23 +45,23 @@ pub(crate) fn run(role: Option<&str>) -> ExitCode {
 }
 
 /// The node, as an agent sees it: lines out, lines in.
-struct Node {
+pub(crate) struct Node {
     lines: io::Lines<io::StdinLock<'static>>,
     next: u64,
 }
 
 impl Node {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { lines: io::stdin().lines(), next: 1 }
     }
 
-    fn hear(&mut self) -> Result<Value, String> {
+    pub(crate) fn hear(&mut self) -> Result<Value, String> {
         let line = self.lines.next().ok_or("the node says nothing more")?.map_err(|e| e.to_string())?;
         serde_json::from_str(&line).map_err(|e| e.to_string())
     }
 
     /// Asks for something, and waits for the answer; a refusal is an error.
-    fn ask(&mut self, tool: &str, arguments: Value) -> Result<Value, String> {
+    pub(crate) fn ask(&mut self, tool: &str, arguments: Value) -> Result<Value, String> {
         let id = self.next;
         self.next += 1;
         let mut out = io::stdout().lock();

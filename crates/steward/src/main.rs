@@ -6,6 +6,7 @@ mod demo;
 mod demo_agent;
 mod doors;
 mod invocation;
+mod offline_agent;
 mod up;
 
 use std::{process::ExitCode, sync::Arc};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_ref().and_then(|first| first.to_str()) {
         Some("sandbox-init") => return steward_worker::sandbox_init(arguments),
+        Some(steward_governor::offline::OFFLINE_AGENT) => return offline_agent::run(),
         Some("demo-agent") => return demo_agent::run(arguments.next().as_deref().and_then(|role| role.to_str())),
         _ => {}
     }

@@ -21,6 +21,7 @@ mod handoff;
 mod locate;
 mod mistake;
 mod moment;
+pub mod offline;
 mod packet;
 mod packet_text;
 mod pattern;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use steward_app_actions::{Status, rows::effects_of_run};
 use steward_app_node::Error;
 use steward_app_runs::{Joined, RunRow, events};
+use steward_governor::offline::{OFFLINE, OFFLINE_AGENT};
 use steward_governor::{
     ActionCounts, Command, Criterion, DecisionRef, Ending, EvidencePackage, OutputRef, Phase, PhaseTime, Report,
 };
@@ -187,11 +188,19 @@ fn report(runner: &Runner, run: &RunRow) -> Result<Report, Error> {
         let count = |status| effects.iter().filter(|effect| effect.status == status).count() as u64;
         let mut phases = vec![PhaseTime { phase: Phase::Bootstrap, at: run.state.started_at }];
         let mut denied = 0;
+        let mut planner = None;
         for entry in events(reader, &run.trace, None)? {
             if entry.kind == kind::ACTION_REFUSED {
                 denied += 1;
             }
             let Some(body) = entry.read_body()? else { continue };
+            // What its process was started as: nobody has to say it.
+            let argv = body.detail.get("argv").and_then(|argv| argv.as_array());
+            if entry.kind == kind::RUN_AGENT_STARTED
+                && argv.is_some_and(|argv| argv.iter().skip(1).any(|a| a == OFFLINE_AGENT))
+            {
+                planner = Some(OFFLINE.to_owned());
+            }
             let to = body.detail.get("to").and_then(|to| to.as_str()).and_then(|to| to.parse().ok());
             if let (kind::RUN_PHASE, Some(phase)) = (entry.kind.as_str(), to) {
                 phases.push(PhaseTime { phase, at: entry.time });
@@ -216,7 +225,7 @@ fn report(runner: &Runner, run: &RunRow) -> Result<Report, Error> {
             },
             errors: run.state.spent.clone(),
             artifacts: artifacts(&effects),
-            planner: None,
+            planner,
             note: None,
         })
     })

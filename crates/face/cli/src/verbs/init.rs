@@ -15,6 +15,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use steward_governor::offline::OFFLINE_AGENT;
 use steward_naming::Label;
 
 use crate::{
@@ -51,6 +52,8 @@ pub(crate) enum Starter {
     Python,
     /// A shell script
     Shell,
+    /// The offline planner, which needs no model: deterministic, from the packet and the texts in the agent's folder `knowledge`
+    Offline,
 }
 
 impl Starter {
@@ -59,16 +62,28 @@ impl Starter {
         match self {
             Self::Python => ("python3", "agent.py", PYTHON),
             Self::Shell => ("sh", "agent.sh", SHELL),
+            Self::Offline => ("/run/steward/steward", "", ""),
         }
     }
 
     /// The files of an agent of this name and tier.
-    fn files(self, name: &Label, tier: &str) -> [(&'static str, String); 3] {
+    fn files(self, name: &Label, tier: &str) -> Vec<(&'static str, String)> {
         let (runs, file, program) = self.program();
-        let command = format!(r#"["{runs}", "/programs/{name}/{file}"]"#);
+        let command = match self {
+            Self::Offline => format!(r#"["{runs}", "{OFFLINE_AGENT}"]"#),
+            Self::Python | Self::Shell => format!(r#"["{runs}", "/programs/{name}/{file}"]"#),
+        };
         let filled = |text: &str| text.replace("{{name}}", name.as_str()).replace("{{command}}", &command);
         let manifest = filled(MANIFEST).replacen(r#"tier = "T1""#, &format!(r#"tier = "{tier}""#), 1);
-        [("agent.toml", manifest), ("packet.json", filled(PACKET)), (file, filled(program))]
+        let mut files = vec![("packet.json", filled(PACKET))];
+        match self {
+            // It speaks in lines.
+            Self::Offline => {
+                files.push(("agent.toml", manifest.replacen(r#"protocol = "mcp""#, r#"protocol = "line""#, 1)))
+            }
+            Self::Python | Self::Shell => files.extend([("agent.toml", manifest), (file, filled(program))]),
+        }
+        files
     }
 }
 
@@ -90,7 +105,8 @@ pub(crate) fn init(session: &mut Session, args: InitArgs) -> Result<(), Failure>
     }
     let elsewhere = programs().ok().filter(|programs| fs::canonicalize(programs).ok() != fs::canonicalize(&into).ok());
     let folder = into.join(args.name.as_str());
-    let files = args.starter.files(&args.name, &args.tier).map(|(file, text)| (folder.join(file), text));
+    let files = args.starter.files(&args.name, &args.tier);
+    let files: Vec<_> = files.into_iter().map(|(file, text)| (folder.join(file), text)).collect();
     // Who begins an agent twice has worked on it meanwhile.
     if let Some((there, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {
         return Err(Failure::refused(format!("`{}` is there already; nothing was written", there.display()))
@@ -101,7 +117,8 @@ pub(crate) fn init(session: &mut Session, args: InitArgs) -> Result<(), Failure>
         let written = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
         written.map_err(|e| Failure::file("write", path, &e))?;
     }
-    let begun = Begun { agent: args.name.to_string(), folder, files: files.map(|(path, _)| path).into() };
+    let begun =
+        Begun { agent: args.name.to_string(), folder, files: files.into_iter().map(|(path, _)| path).collect() };
     session.show.answer(&begun, begun_view)?;
     if let Some(programs) = elsewhere {
         session.show.aside(&format!(
@@ -135,7 +152,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_to_fill_in_and_nothing_is_overwritten() {
-        for starter in [Starter::Python, Starter::Shell] {
+        for starter in [Starter::Python, Starter::Shell, Starter::Offline] {
             let place = tempfile::tempdir().expect("a folder");
             let args = || InitArgs {
                 name: "reporter".parse().expect("a label"),
