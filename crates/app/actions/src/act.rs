@@ -50,7 +50,7 @@ pub async fn perform(
         }
     };
     let tool = Tool::of(action.name().as_str(), tools.is_some());
-    if tool == Some(Tool::Write) {
+    if matches!(tool, Some(Tool::Write | Tool::Call)) {
         context.has_room()?;
     }
     let content = match (&asked.content, tool) {

@@ -1,4 +1,4 @@
-//! HTTP in: the only crate that knows status codes.
+//! HTTP in: the API of people, services and strangers.
 //!
 //! A request becomes domain words at this door (strict JSON, parsed names), its key becomes a caller, and a verb of the app
 //! floor answers. [`router`] is the table of contents.

@@ -47,7 +47,7 @@ const MAX_PENDING: usize = 32;
 pub(crate) struct Incoming {
     pub(crate) call: Call,
     /// Who came with a key: it must still be good when something is done, and covers no more than its scopes.
-    pub(crate) by: Option<Caller>,
+    pub(crate) by: Option<Box<Caller>>,
     pub(crate) answer: oneshot::Sender<Answered>,
 }
 
@@ -137,6 +137,7 @@ impl Runner {
         let tool = known.map_or(name, |tool| tool.tool.as_str()).to_owned();
         let way = live.calls.way.lock().expect("no holder of this lock panics").clone();
         let (answer, answered) = oneshot::channel();
+        let by = by.map(Box::new);
         let incoming = Incoming { call: Call { id: 0, tool, arguments }, by, answer };
         let way = way.ok_or_else(|| over(run))?;
         way.send(incoming).await.map_err(|_| over(run))?;

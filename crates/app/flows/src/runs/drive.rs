@@ -170,7 +170,7 @@ async fn answer(
     let line = match asks {
         Asks::Line(line) => line,
         Asks::Call(Incoming { call, by, answer }) => {
-            let (answered, finished) = call::answer(runner, id, live, &call, by.as_ref()).await;
+            let (answered, finished) = call::answer(runner, id, live, &call, by.as_deref()).await;
             // Who hung up is not told; it is on record all the same.
             let _ = answer.send(answered);
             return finished;

@@ -273,6 +273,7 @@ impl Runner {
     /// Decides, reserves and records.
     async fn begin(&self, asking: &Asking, model: &ModelRow, request: &Request) -> Result<Begun, Error> {
         let context = &self.context;
+        context.has_room()?;
         let who = self.who(asking)?;
         let (request, completion_bound) = request.bounded(model);
         let (provider, secrets) = self.provider(model)?;

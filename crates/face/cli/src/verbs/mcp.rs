@@ -18,7 +18,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use steward_caller::{CallError, Mcp, Secret};
+use steward_caller::{CallError, Mcp};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
@@ -92,7 +92,7 @@ pub(crate) async fn carry_out(session: &mut Session, arguments: McpArgs) -> Resu
 
 fn endpoint(session: &Session, said: Option<String>) -> Result<Mcp, Failure> {
     let inside = std::env::var(URL_VARIABLE).ok();
-    let key = || Ok::<Option<Secret>, Failure>(key_of_environment()?);
+    let key = key_of_environment;
     match (said, inside) {
         (Some(url), _) => Ok(Mcp::new(&url, key()?)?),
         (None, Some(url)) => Ok(Mcp::new(&url, None)?),

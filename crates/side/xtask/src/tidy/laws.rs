@@ -157,14 +157,14 @@ pub(super) fn cedar(house: &House) -> Vec<Finding> {
     findings
 }
 
-/// Status codes live in api.
+/// Status codes live in the faces that answer over HTTP.
 pub(super) fn status(house: &House) -> Vec<Finding> {
-    let homes = ["crates/face/api", "crates/side"];
+    let homes = ["crates/face/api", "crates/face/mcp", "crates/face/openai", "crates/side"];
     only_in(
         house,
         "StatusCode",
         &homes,
-        "only api knows status codes; return a kind of error, or compare the stable code",
+        "only faces that answer over HTTP know status codes; return a kind of error, or compare the stable code",
     )
 }
 
@@ -368,7 +368,7 @@ mod tests {
             status,
             &[("crates/app/node/src/lib.rs", "use x::StatusCode;"), ("crates/face/api/src/lib.rs", text)],
             expect![[r#"
-            crates/app/node/src/lib.rs:1 only api knows status codes; return a kind of error, or compare the stable code
+            crates/app/node/src/lib.rs:1 only faces that answer over HTTP know status codes; return a kind of error, or compare the stable code
         "#]],
         );
     }
