@@ -16,9 +16,11 @@
 
 #![forbid(unsafe_code)]
 
+mod gateway;
 mod governor;
 mod ground;
 mod ledger;
+mod model;
 mod policy;
 mod worker;
 
@@ -55,6 +57,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("policy_table", policy::policy_table),
     ("policy_file", policy::policy_file),
     ("grant_path", worker::grant_path),
+    ("tool_definition", gateway::tool_definition),
+    ("tool_result", gateway::tool_result),
+    ("chat_request", model::chat_request),
+    ("embed_request", model::embed_request),
 ];
 
 /// Targets of which one input costs as much as a hundred of the others: the smoke run gives them so many fewer.

@@ -110,11 +110,14 @@ fn in_force<'a>(budgets: &'a [BudgetRow], agent: &'a Name, in_run: bool) -> Vec<
         .filter(|budget| budget.per != Per::Run && budget.agent.as_ref().is_none_or(|of| of == agent))
         .map(|budget| InForce { per: budget.per, agent: budget.agent.as_ref(), limits: budget.limits })
         .collect();
+    let usual = Limits { calls: Some(DEFAULT_RUN_CALLS), tokens: Some(DEFAULT_RUN_TOKENS), micros: None };
     if in_run {
         let of_runs = |of: Option<&Name>| budgets.iter().find(|b| b.per == Per::Run && b.agent.as_ref() == of);
-        let usual = Limits { calls: Some(DEFAULT_RUN_CALLS), tokens: Some(DEFAULT_RUN_TOKENS), micros: None };
         let limits = of_runs(Some(agent)).or_else(|| of_runs(None)).map_or(usual, |budget| budget.limits);
         found.push(InForce { per: Per::Run, agent: Some(agent), limits });
+    } else if !found.iter().any(|budget| budget.agent.is_some()) {
+        // Outside of runs an agent without a budget of its own has for a day what a run has.
+        found.push(InForce { per: Per::Day, agent: Some(agent), limits: usual });
     }
     found
 }
@@ -241,6 +244,10 @@ mod tests {
         assert_eq!(calls(&all, true), [(Per::Day, Some(50)), (Per::Run, Some(5))]);
         assert_eq!(calls(&all[..1], true), [(Per::Run, Some(7))]);
         assert_eq!(calls(&[], true), [(Per::Run, Some(super::DEFAULT_RUN_CALLS))]);
-        assert_eq!(calls(&all, false), [(Per::Day, Some(50))]);
+        let usual = (Per::Day, Some(super::DEFAULT_RUN_CALLS));
+        assert_eq!(calls(&all, false), [(Per::Day, Some(50)), usual]);
+        // An agent with a budget of its own outside of runs is held to that.
+        let own = [budget(Some("scribe.acme.internal"), Per::Month, 3)];
+        assert_eq!(calls(&own, false), [(Per::Month, Some(3))]);
     }
 }

@@ -13,6 +13,7 @@ mod people;
 mod policies;
 mod runs;
 mod shown;
+mod starters;
 mod tampering;
 mod tools;
 mod typed;

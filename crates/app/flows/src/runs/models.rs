@@ -11,7 +11,7 @@
 //!
 //! Deliberately absent: what was said. It stands in no record but by its digest.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use steward_app_actions::{Beside, EffectRow, Status, settle_beside};
@@ -26,7 +26,7 @@ use steward_permit::{Action, ActionName, Actor, DenialCode, Resource, ResourceKi
 use steward_policy::Question;
 use steward_seal::{Digest, secret::Secrets};
 use steward_store::Guard;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     call::{self, Standing},
@@ -41,6 +41,9 @@ const PIECES_WAITING: usize = 64;
 
 /// The most models that are tried for one request: the one that was asked for, and its fallbacks.
 const MAX_TRIED: usize = 4;
+
+/// How often it is looked whether an agent outside of a run may still do something, in milliseconds.
+const LOOK_EVERY_MS: u64 = 500;
 
 /// How often a call begins anew because another began in the same moment.
 const ATTEMPTS: u32 = 16;
@@ -125,6 +128,8 @@ struct Begun {
 
 /// What its end is recorded with.
 struct Ends {
+    /// Held as long as the call lasts.
+    _places: Vec<OwnedSemaphorePermit>,
     /// Held until its end is on record: nobody takes it for left behind.
     working: Working,
     effect: EffectRow,
@@ -220,13 +225,6 @@ impl Runner {
         if let Some(standing) = &who.run {
             call::may_ask(self, standing.run.id())?;
         }
-        let _place = self.asking.try_acquire().map_err(|_| {
-            Error::new(
-                Kind::Unavailable,
-                code::BUSY,
-                "the node asks as many models at once as it may; try again in a moment",
-            )
-        })?;
         let mut next = models::find(&self.context, model)?;
         let mut tried = Vec::new();
         loop {
@@ -274,6 +272,7 @@ impl Runner {
     async fn begin(&self, asking: &Asking, model: &ModelRow, request: &Request) -> Result<Begun, Error> {
         let context = &self.context;
         context.has_room()?;
+        let places = self.places(asking)?;
         let who = self.who(asking)?;
         let (request, completion_bound) = request.bounded(model);
         let (provider, secrets) = self.provider(model)?;
@@ -340,7 +339,13 @@ impl Runner {
         let done = context.commit(change).await?;
         let seq = done.recorded.seq;
         let effect = EffectRow { entry_seq: seq, ..effect };
-        let ends = Ends { working, effect, call: CallRow { entry_seq: seq, ..reserved.call }, model: model.clone() };
+        let ends = Ends {
+            _places: places,
+            working,
+            effect,
+            call: CallRow { entry_seq: seq, ..reserved.call },
+            model: model.clone(),
+        };
         Ok(Begun { warrant: done.warrant, action, request, provider, secrets, ends })
     }
 
@@ -357,8 +362,8 @@ impl Runner {
         };
         let answered = tokio::select! {
             biased;
-            () = over(live.as_deref()) => {
-                let error = Error::new(Kind::Refused, code::RUN_OVER, "the run ended while the model was asked");
+            () = self.over(&ends.effect.agent, live.as_deref()) => {
+                let error = Error::new(Kind::Refused, code::RUN_OVER, "the run ended, or the agent may do nothing any more");
                 self.ended(ends, None, Some(&error), None).await.map_err(Failed::Refused)?;
                 return Err(Failed::Refused(error));
             }
@@ -402,8 +407,8 @@ impl Runner {
         loop {
             let piece = tokio::select! {
                 biased;
-                () = over(live.as_deref()) => {
-                    let error = Error::new(Kind::Refused, code::RUN_OVER, "the run ended while the model spoke");
+                () = self.over(&ends.effect.agent, live.as_deref()) => {
+                    let error = Error::new(Kind::Refused, code::RUN_OVER, "the run ended, or the agent may do nothing any more");
                     let _ = to.try_send(Err(error.clone()));
                     failed = Some(error);
                     break;
@@ -454,7 +459,7 @@ impl Runner {
         error: Option<&Error>,
         written: Option<(Digest, u64)>,
     ) -> Result<(), Error> {
-        let Ends { working, effect, call, model } = ends;
+        let Ends { working, effect, call, model, _places: places } = ends;
         let settled = call.settled(used, &model, self.context.now(), error.map(|error| error.code));
         let beside = Beside {
             rows: vec![(settled.row(), call.guard())],
@@ -467,8 +472,41 @@ impl Runner {
         let status = if error.is_some() { Status::Failed } else { Status::Succeeded };
         let why = error.map(|error| (error.code.to_owned(), error.message.clone()));
         let settled = settle_beside(&self.context, effect, status, why, written, &beside).await;
-        drop(working);
+        drop((working, places));
         settled.map(|_| ())
+    }
+
+    /// A place for a call among all of the node, and among those of its run.
+    fn places(&self, asking: &Asking) -> Result<Vec<OwnedSemaphorePermit>, Error> {
+        let live = match asking {
+            Asking::Run(run, _) => self.live(run),
+            Asking::Outside(_) => None,
+        };
+        let of_run = live.iter().map(|live| (&live.models, "its run asks"));
+        let all = of_run.chain([(&self.asking, "the node asks")]);
+        all.map(|(places, who)| {
+            Arc::clone(places).try_acquire_owned().map_err(|_| {
+                let message = format!("{who} as many models at once as it may; try again in a moment");
+                Error::new(Kind::Unavailable, code::RATE_LIMITED, message)
+            })
+        })
+        .collect()
+    }
+
+    /// Waits until whoever asks may not ask any more: the run is over; or, outside of one, the agent is revoked or the node halted.
+    async fn over(&self, agent: &Name, live: Option<&Live>) {
+        match live {
+            Some(live) => live.over().await,
+            None => loop {
+                tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
+                let row = self.context.store.read(|reader| steward_app_agents::rows::agent(reader, agent));
+                let is_active =
+                    row.is_ok_and(|row| row.is_some_and(|row| row.status == steward_app_agents::rows::Status::Active));
+                if !is_active || self.context.halt().is_halted {
+                    return;
+                }
+            },
+        }
     }
 
     fn provider(&self, model: &ModelRow) -> Result<(Provider, Secrets), Error> {
@@ -540,13 +578,6 @@ enum Failed {
     Refused(Error),
     /// It was, or was to be.
     Asked { error: Error, falls_back: bool },
-}
-
-async fn over(live: Option<&Live>) {
-    match live {
-        Some(live) => live.over().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// What went wrong, for the agent. The codes are the model caller's own.

@@ -23,6 +23,9 @@ use crate::gateway::Gateway;
 /// The most runs with an agent's process at once: each is a process tree with its own limits.
 pub const MAX_LIVE_RUNS: usize = 64;
 
+/// The most models that one run asks at once: what an agent's helpers ask side by side.
+const MAX_ASKING_OF_RUN: usize = 32;
+
 /// The most models that are asked at once: each holds a connection, and the answer as it comes.
 const MAX_ASKING: usize = 256;
 
@@ -67,7 +70,7 @@ pub struct Runner {
     /// Held while a call of a model is reserved and recorded, so that no two read the same budgets.
     pub(crate) model_turn: tokio::sync::Mutex<()>,
     /// How many models are asked at once.
-    pub(crate) asking: Semaphore,
+    pub(crate) asking: Arc<Semaphore>,
     pub(crate) worker: Option<Arc<dyn Worker>>,
     pub(crate) no_worker: String,
     pub(crate) scratch: PathBuf,
@@ -81,7 +84,6 @@ pub struct Runner {
 pub type ServeDoor = dyn Fn(Arc<Runner>, RunId, TcpListener) + Send + Sync;
 
 /// A run that this process drives.
-#[derive(Default)]
 pub(crate) struct Live {
     /// Held for each step, so that the steps of one run do not make each other stale.
     pub(crate) turn: tokio::sync::Mutex<()>,
@@ -97,8 +99,26 @@ pub(crate) struct Live {
     over: watch::Sender<bool>,
     /// The way of calls to whoever drives it, other than lines.
     pub(crate) calls: Calls,
+    /// How many models it may ask at once.
+    pub(crate) models: Arc<Semaphore>,
     /// The tools that it was begun with.
     pub(crate) offered: OnceLock<Vec<Offered>>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            turn: tokio::sync::Mutex::default(),
+            killer: Mutex::default(),
+            running: Running::default(),
+            asked: AtomicU64::default(),
+            written: AtomicU64::default(),
+            over: watch::Sender::default(),
+            calls: Calls::default(),
+            models: Arc::new(Semaphore::new(MAX_ASKING_OF_RUN)),
+            offered: OnceLock::default(),
+        }
+    }
 }
 
 impl Live {
@@ -141,7 +161,7 @@ impl Runner {
             models: parts.models,
             keeper: parts.keeper,
             model_turn: tokio::sync::Mutex::default(),
-            asking: Semaphore::new(MAX_ASKING),
+            asking: Arc::new(Semaphore::new(MAX_ASKING)),
             worker: parts.worker,
             no_worker: parts.no_worker,
             scratch: parts.scratch,
