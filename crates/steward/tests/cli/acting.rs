@@ -8,7 +8,7 @@ use crate::{
     demo, fields, json, list, number, run, text,
 };
 
-const AGENT: [&str; 12] = [
+const AGENT: [&str; 13] = [
     "added_at",
     "allowed",
     "capabilities",
@@ -17,6 +17,7 @@ const AGENT: [&str; 12] = [
     "manifest",
     "name",
     "namespace",
+    "protocol",
     "refused",
     "status",
     "tier",
