@@ -85,7 +85,7 @@ impl NewModel {
             Ok(Tier::T4) => problem("tier", "T4 has what T0 has; say T0".to_owned()),
             Ok(_) => {}
         }
-        for (at, price) in [("input_price", self.input_micros), ("output_price", self.output_micros)] {
+        for (at, price) in [("input_price_micros", self.input_micros), ("output_price_micros", self.output_micros)] {
             if price.is_some_and(|price| price > MAX_PRICE_MICROS) {
                 problem(at, "is more than a million for a million tokens".to_owned());
             }

@@ -231,6 +231,9 @@ pub async fn allow(
     despite_findings: bool,
 ) -> Result<Vec<ToolRow>, Error> {
     let server = known(context, server)?;
+    if tier == Some(Tier::T4) {
+        return Err(Error::invalid("T4 has what T0 has; allow it for T0"));
+    }
     let granted = granted(context, caller, "tool.allow", &server.name).await?;
     let all = context.store.read(|reader| rows::tools_of(reader, &context.namespace, &server.name))?;
     let chosen: Vec<&ToolRow> = all.iter().filter(|row| tool.is_none_or(|tool| row.name == tool)).collect();

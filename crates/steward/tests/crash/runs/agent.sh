@@ -44,6 +44,7 @@ clerk)
     write /out/shared
     write "/out/$run"
     call exec '{"argv":["sleep","0.0@TOKEN@"]}' && ok
+    call echo__echo "{\"text\":\"$run\"}" && ok
     write /out/shared
     call finish '{}' && ok
     ;;

@@ -75,6 +75,9 @@ fn acknowledged_is_there(house: &House, found: &Snapshot, context: &str) {
     }
 }
 
+/// What reaches somebody outside of the node.
+const OUTWARD: [&str; 2] = ["http.get", "tool.call"];
+
 /// Nobody outside was asked twice, nor for what is not on record, nor for what is said to have failed.
 fn asked_once(house: &House, effects: &BTreeMap<String, Effect>, context: &str) {
     let asked = house.host.asked();
@@ -84,7 +87,8 @@ fn asked_once(house: &House, effects: &BTreeMap<String, Effect>, context: &str) 
         assert_ne!(effect.status, "failed", "{context}: {key} reached the host");
         assert!(effect.resource.ends_with(&targets[0]), "{context}: {key}: {} and {targets:?}", effect.resource);
     }
-    for (id, effect) in effects.iter().filter(|(_, e)| e.action == "http.get" && e.status == "succeeded") {
+    for (id, effect) in effects.iter().filter(|(_, e)| OUTWARD.contains(&e.action.as_str()) && e.status == "succeeded")
+    {
         assert!(asked.contains_key(id), "{context}: {id} succeeded, and nobody heard of it: {effect:?}");
     }
 }
@@ -170,13 +174,13 @@ fn runs_went_on(before: &Snapshot, now: &Snapshot, context: &str) {
 fn effects_were_settled(before: &Snapshot, now: &Snapshot, context: &str) {
     for (id, is) in &now.effects {
         assert!(!is.is_open(), "{context}: {id} is open: {is:?}");
-        assert!(is.status != "unknown" || is.action == "http.get", "{context}: {id}: {is:?}");
+        assert!(is.status != "unknown" || OUTWARD.contains(&is.action.as_str()), "{context}: {id}: {is:?}");
     }
     for (id, was) in &before.effects {
         let is = now.effects.get(id).unwrap_or_else(|| panic!("{context}: {id} is lost"));
         let settled: &[&str] = match (was.status.as_str(), was.action.as_str()) {
             ("intended", _) => &["failed"],
-            ("publishing", "http.get") => &["unknown"],
+            ("publishing", action) if OUTWARD.contains(&action) => &["unknown"],
             ("publishing", _) => &["failed", "succeeded"],
             _ => {
                 assert_eq!(was, is, "{context}: {id}");

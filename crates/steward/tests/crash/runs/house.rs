@@ -9,6 +9,7 @@ use std::{
 
 use rustix::process::Signal;
 use steward_seal::note::NoteKey;
+use steward_wire::{AddTool, AllowTool};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -65,6 +66,10 @@ impl House {
         let node = place.try_up(&[], &[("STEWARD_HTTP_ALLOW", &allowed(&host))]).expect("it starts");
         let (operator, key) = node.login().await;
         let head_key: NoteKey = operator.ledger_vkey().await.expect("the key").vkey.parse().expect("a verifier key");
+        let server = AddTool { name: "echo".to_owned(), url: Some(host.mcp()), ..AddTool::default() };
+        operator.add_tool(&server).await.expect("it is added, and pinned");
+        let allowed = AllowTool { tool: Some("echo".to_owned()), tier: Some("T1".to_owned()), ..AllowTool::default() };
+        operator.allow_tool("echo", &allowed).await.expect("it is allowed");
         let instance = head_key.name().rsplit('/').next().expect("a split has a part").to_owned();
         let facts = Arc::new(Facts::default());
         facts.with(|known| known.is_halted = Some(false));
@@ -181,7 +186,10 @@ impl House {
         ];
         let point =
             if context.contains(WHILE_RECOVERING) { WHILE_RECOVERING } else { points[self.chance.below(6) as usize] };
-        let mishap = format!("{point}:{}", self.chance.up_to(2));
+        let nth = self.chance.up_to(2);
+        // There may be one run to recover only.
+        let nth = if context.contains(WHILE_RECOVERING) { 1 } else { nth };
+        let mishap = format!("{point}:{nth}");
         match self.up(Some(&mishap)) {
             Ok(node) => node.kill(),
             Err(dead) => {

@@ -74,7 +74,7 @@ fn packet(agent: &str, task: &str, what: &str, port: u16) -> String {
         "objective": what,
         "deliverables": ["/out/shared"],
         "constraints": {
-            "scope": ["fs.write:/out/**", "exec:sleep", format!("http.get:http://127.0.0.1:{port}/**")],
+            "scope": ["fs.write:/out/**", "exec:sleep", "tool.call:echo/*", format!("http.get:http://127.0.0.1:{port}/**")],
         },
         "success_criteria": criteria,
         "error_budget": {"max_total_errors": 3, "max_same_error_repeats": 2, "max_procedure_violations": 1},

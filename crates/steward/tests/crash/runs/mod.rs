@@ -33,6 +33,8 @@ pub(crate) const POINTS: &[&str] = &[
     "tool.run.after",
     "tool.fetch.before",
     "tool.fetch.after",
+    "tool.call.before",
+    "tool.call.after",
     "run.verify",
     "run.agent_ended",
     "run.package",
