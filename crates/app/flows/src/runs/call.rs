@@ -17,7 +17,7 @@ use steward_app_runs::{Joined, NOT_THE_AGENTS, RunRow};
 use steward_clock::mishap;
 use steward_governor::{Command, Phase, Plan, Refusal};
 use steward_naming::RunId;
-use steward_permit::{Action, ActionName, DenialCode, ResourceKind, RunUse, Tier};
+use steward_permit::{Action, ActionName, Actor, DenialCode, ResourceKind, RunUse, Tier};
 use steward_state::Rate;
 
 use super::{
@@ -116,6 +116,26 @@ fn too_many(live: &Live, call: &Call) -> Option<Error> {
         let message = format!("a run does at most {MAX_ACTIONS} actions; finish, and go on in another run");
         Error::new(Kind::Unavailable, code::RATE_LIMITED, message)
     })
+}
+
+/// Whether a key may speak in a run: it is the run's agent's own, and good for more than one request. That another's was tried is on
+/// record, and costs the run nothing.
+///
+/// # Errors
+/// It may not.
+pub(crate) async fn own_key(runner: &Runner, id: &RunId, by: &Caller) -> Result<(), Error> {
+    let context = &runner.context;
+    let agent = steward_app_runs::find(context, id)?.state.agent;
+    if !matches!(&by.actor, Actor::Agent { name, .. } if *name == agent) {
+        let action = context.action("run.step", ResourceKind::Agent, agent.to_string())?;
+        let why = format!("only `{agent}` speaks in its run, with a key of its own");
+        return Err(context.refuse_for(by, action, DenialCode::OutOfScope, why).await?);
+    }
+    if by.spend.is_some() {
+        let message = "a key that is good for one request is too little for a run";
+        return Err(Error::new(Kind::Refused, code::KEY_SINGLE_USE, message));
+    }
+    Ok(())
 }
 
 /// The run and the agent as the caller of its actions, if it still holds what it needs.

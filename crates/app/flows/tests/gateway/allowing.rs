@@ -26,7 +26,7 @@ async fn what_is_pinned_is_not_allowed_yet() {
     assert_eq!(agent.refused("tool.call", json!({"resource": "wiki/read_page"})).await, "NOT_PERMITTED");
     assert_eq!(refused(&node), of_reader("tool.call", "wiki/read_page", "NOT_PERMITTED"));
     // By the name that it would have.
-    assert_eq!(agent.refused(READ, page("a")).await, "MALFORMED_ACTION");
+    assert_eq!(agent.refused(READ, page("a")).await, "OUT_OF_SCOPE");
     assert_eq!(server.calls(), []);
     end(&node, &id, &agent).await;
     // The twin that is.
@@ -109,7 +109,7 @@ async fn the_tools_of_a_run_stay_the_same_and_a_call_is_decided_anew() {
     allow(&node, "find_page", Some(Tier::T1)).await;
     allow(&node, "read_page", None).await;
     assert_eq!(node.runner().offered(&id).expect("it is live"), before);
-    assert_eq!(agent.refused("wiki__find_page", page("a")).await, "MALFORMED_ACTION");
+    assert_eq!(agent.refused("wiki__find_page", page("a")).await, "OUT_OF_SCOPE");
     assert_eq!(agent.refused(READ, page("a")).await, "NOT_PERMITTED");
     assert_eq!(refused(&node), of_reader("tool.call", "wiki/read_page", "NOT_PERMITTED"));
     assert_eq!(server.calls().len(), 1);

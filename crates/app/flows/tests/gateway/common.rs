@@ -21,7 +21,7 @@ pub(crate) const KEY: &str = "sk-verysecret-0123456789";
 pub(crate) const READ: &str = "wiki__read_page";
 
 /// As long as a list of tools is trusted, and a little more, in milliseconds.
-const UNTIL_ASKED_AGAIN_MS: u64 = 31_000;
+const UNTIL_ASKED_AGAIN_MS: i64 = 31_000;
 
 /// A node with an operator, the agent `reader` of tier 1, and a secret that servers are given.
 pub(crate) async fn node() -> (TestNode, Known) {
@@ -161,12 +161,13 @@ pub(crate) fn effects(node: &TestNode, id: &RunId) -> Vec<EffectRow> {
 /// The effects of which nobody knows what became of them, as a person lists them; a reviewer then says that they did not happen.
 pub(crate) async fn unknown(node: &TestNode) -> Vec<(ActionId, String)> {
     let admin = node.admin().await;
-    let rita = node.person("rita", &[Role::Reviewer]).await;
+    let reviewer = format!("reviewer-{}", entries(node, kind::PERSON_ADDED).len());
+    let reviewer = node.person(&reviewer, &[Role::Reviewer]).await;
     let found = actions::effects(node.context(), &admin, Some(Status::Unknown), None).await.expect("allowed");
     let mut told = Vec::new();
     for effect in found {
         let why = effect.error.map(|(code, _)| code).unwrap_or_default();
-        actions::resolve(node.context(), &node.again(&rita), &effect.id, false, "its log says so").await.expect("done");
+        actions::resolve(node.context(), &node.again(&reviewer), &effect.id, false, "its log says so").await.expect("done");
         told.push((effect.id, why));
     }
     told

@@ -12,7 +12,7 @@ use crate::{
 #[tokio::test]
 async fn a_call_is_on_record_before_it_is_sent_and_after_it_was_answered() {
     let (node, olivia) = node().await;
-    let server = Server::start(|_, _, _| Reply::Held("a page".to_owned()));
+    let server = Server::start(|_, _, _| Reply::Held("Nothing burned.".to_owned()));
     wiki(&node, &server).await;
     let (id, mut agent) = reading(&node, &olivia).await;
     let number = agent.ask(READ, page("a")).await;
@@ -37,7 +37,7 @@ async fn a_call_is_on_record_before_it_is_sent_and_after_it_was_answered() {
     let settled = entries(&node, kind::ACTION_SETTLED).pop().expect("on record");
     assert_eq!((settled.subject.as_str(), settled.outcome.map(|o| o.success)), (done[0].id.as_str(), Some(true)));
     end(&node, &id, &agent).await;
-    assert!(!wrote(&node, "a page"), "what a tool says stands in no record but by its digest");
+    assert!(!wrote(&node, "Nothing burned."), "what a tool says stands in no record but by its digest");
 }
 
 #[tokio::test]

@@ -44,8 +44,8 @@ pub(crate) enum Reply {
     Held(String),
     /// These bytes in place of what the library would answer.
     Raw(String),
-    /// The same piece of a body, for ever.
-    Endless(&'static str),
+    /// A body that has no end.
+    Endless,
 }
 
 type Script = dyn Fn(&str, &Value, &str) -> Reply + Send + Sync;
@@ -189,8 +189,9 @@ async fn front(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         let json = [(header::CONTENT_TYPE, "application/json")];
         match reply {
             Reply::Raw(body) => return (json, body.replace("$ID", &message["id"].to_string())).into_response(),
-            Reply::Endless(piece) => {
-                let pieces = std::iter::repeat_with(move || Ok::<_, std::io::Error>(Bytes::from_static(piece.as_bytes())));
+            Reply::Endless => {
+                let piece = Bytes::from_static(&[b'['; 64 << 10]);
+                let pieces = std::iter::repeat_with(move || Ok::<_, std::io::Error>(piece.clone()));
                 return (json, Body::from_stream(tokio_stream::iter(pieces))).into_response();
             }
             reply => _ = request.extensions_mut().insert(reply),
@@ -240,7 +241,7 @@ impl ServerHandler for Stub {
                     text
                 }
             },
-            Reply::Raw(_) | Reply::Endless(_) => unreachable!("answered in front"),
+            Reply::Raw(_) | Reply::Endless => unreachable!("answered in front"),
         };
         Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
     }
