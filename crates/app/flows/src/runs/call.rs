@@ -227,10 +227,18 @@ async fn attempt_act(
         within_packet(runner, standing, &name, &action).await?;
     }
     let mut tools = runner.tools(&standing.run, live)?;
+    // Before it is decided: what was allowed a while ago may not be now.
+    let mut place = None;
     if asked.action == TOOL_CALL {
+        place = live.running.place_to_call().await;
+        if place.is_none() {
+            return Err(Error::new(Kind::Refused, code::RUN_OVER, "the run ended before the tool was called"));
+        }
         tools.of_server = of_server(runner, standing, asked).await?;
     }
-    steward_app_actions::perform(context, standing.caller.clone(), asked.clone(), Some(&tools)).await
+    let done = steward_app_actions::perform(context, standing.caller.clone(), asked.clone(), Some(&tools)).await;
+    drop(place);
+    done
 }
 
 /// Whether the packet and the phase allow an action.

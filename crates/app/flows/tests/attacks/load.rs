@@ -44,7 +44,9 @@ async fn asi08_an_agent_hangs_up_on_calls_without_end() {
     let (node, olivia) = node().await;
     let server = Server::start(|_, _, _| Reply::Held("a page".to_owned()));
     wiki(&node, &server).await;
+    node.agent("other", Tier::T1).await;
     let (id, agent) = reading(&node, &olivia).await;
+    let (second, mut other) = run(&node, &olivia, "other", &["tool.call:**"]).await;
     let mut tickets = Vec::new();
     for _ in 0..32 {
         let called = node.runner().call(&id, None, READ, page("a"), Duration::ZERO).await.expect("it is live");
@@ -53,20 +55,31 @@ async fn asi08_an_agent_hangs_up_on_calls_without_end() {
     }
     let error = node.runner().call(&id, None, READ, page("b"), Duration::ZERO).await.expect_err("too many");
     assert_eq!(error.code, "RATE_LIMITED");
-    for _ in 0..300 { tokio::time::sleep(Duration::from_millis(10)).await; }
-    eprintln!("CALLED {} intended {}", server.calls().len(), entries(&node, kind::ACTION_INTENDED).len());
-    server.called(32).await;
-    server.open(32);
+    // What is under way keeps nobody else from the server; what waits was neither decided nor sent.
+    server.called(8).await;
+    let number = other.ask(READ, page("other")).await;
+    server.called(9).await;
+    assert_eq!(entries(&node, kind::ACTION_INTENDED).len(), 9);
+    server.open(33);
+    assert_eq!(other.answer(number).await.expect("an answer")["result"]["status"], "succeeded");
     for ticket in tickets {
         let done = soon("an answer", node.runner().await_result(&id, ticket, Duration::from_secs(60))).await;
         assert!(matches!(done, Ok(Called::Done(_))), "{done:?}");
     }
     // What was refused was not done either.
-    assert_eq!(entries(&node, kind::ACTION_INTENDED).len(), 32);
-    assert!(server.calls().iter().all(|(_, arguments)| *arguments == page("a")));
+    assert_eq!(entries(&node, kind::ACTION_INTENDED).len(), 33);
+    assert!(server.calls().iter().all(|(_, arguments)| *arguments != page("b")));
     server.open(1);
     call(&node, &id, None, READ, page("c")).await.expect("the twin: there is room again");
-    end(&node, &id, &agent).await;
+    // A run that is stopped gives up what it holds.
+    node.runner().call(&id, None, READ, page("d"), Duration::ZERO).await.expect("it is live");
+    server.called(35).await;
+    node.runner().stop(&node.again(&olivia), &id, "enough").await.expect("stopped");
+    node.ended(&id).await;
+    server.given_up(1).await;
+    assert!(agent.is_over());
+    assert_eq!(unknown(&node).await.len(), 1);
+    end(&node, &second, &other).await;
 }
 
 #[tokio::test]
@@ -79,7 +92,10 @@ async fn asi08_a_result_has_no_end() {
     wiki(&node, &server).await;
     let (id, mut agent) = reading(&node, &olivia).await;
     let said = agent.call(READ, page("endless")).await;
-    assert_eq!((&said["result"]["status"], &said["result"]["error"]["code"]), (&json!("unknown"), &json!("TOOL_GARBAGE")));
+    assert_eq!(
+        (&said["result"]["status"], &said["result"]["error"]["code"]),
+        (&json!("unknown"), &json!("TOOL_GARBAGE"))
+    );
     let settled = entries(&node, kind::ACTION_SETTLED).pop().expect("on record");
     assert_eq!(settled.outcome.and_then(|outcome| outcome.error_type).as_deref(), Some("TOOL_GARBAGE"));
     assert_eq!(unknown(&node).await.len(), 1);

@@ -5,10 +5,11 @@ use steward_ledger::kind;
 use steward_permit::Tier;
 
 use crate::{
-    common::{
-        READ, added, allow, call, end, entries, of_reader, page, planning, read, reading, refusals, refused, run, verdict, wiki,
-    },
     common::node,
+    common::{
+        READ, added, allow, call, end, entries, of_reader, page, planning, read, reading, refusals, refused, run,
+        verdict, wiki,
+    },
     server::{Server, read_page, tool},
 };
 

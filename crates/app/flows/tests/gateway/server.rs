@@ -84,11 +84,8 @@ impl Server {
         listener.set_nonblocking(true).expect("set");
         let url = format!("http://{}/mcp", listener.local_addr().expect("known"));
         let stub = Stub(Arc::clone(&shared));
-        let service: StreamableHttpService<Stub, LocalSessionManager> = StreamableHttpService::new(
-            move || Ok(stub.clone()),
-            Arc::default(),
-            StreamableHttpServerConfig::default(),
-        );
+        let service: StreamableHttpService<Stub, LocalSessionManager> =
+            StreamableHttpService::new(move || Ok(stub.clone()), Arc::default(), StreamableHttpServerConfig::default());
         let router = Router::new()
             .nest_service("/mcp", service)
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), front));
