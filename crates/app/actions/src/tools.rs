@@ -23,7 +23,7 @@ use steward_seal::{Digest, secret::Secrets};
 use steward_upstream::Upstream;
 use steward_worker::{EndedBy, Grade, Killer, Limits, Mount, Output, Spec, Worker};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::{
     asked::{Asked, argv, digest},
@@ -75,10 +75,15 @@ struct RunningState {
     killers: Mutex<Vec<Killer>>,
     /// How many programs run at once for one agent: each has memory of its own, and its output is held in the node's.
     places: Semaphore,
+    /// How many tools of other servers are called at once for one agent: a slow one must not keep others from its server.
+    calls: Semaphore,
 }
 
 /// The most programs that run at once for one agent.
 const MAX_PROGRAMS: usize = 4;
+
+/// The most tools of other servers that are called at once for one agent: of 64 runs half of what goes to one server at once.
+const MAX_CALLS: usize = 8;
 
 impl Default for Running {
     fn default() -> Self {
@@ -86,6 +91,7 @@ impl Default for Running {
             is_over: watch::Sender::new(false),
             killers: Mutex::default(),
             places: Semaphore::new(MAX_PROGRAMS),
+            calls: Semaphore::new(MAX_CALLS),
         }))
     }
 }
@@ -96,6 +102,15 @@ impl Running {
         let mut killers = self.0.killers.lock().expect("no holder of this lock panics");
         self.0.is_over.send_replace(true);
         killers.drain(..).for_each(|killer| killer.kill());
+    }
+
+    /// A place to call a tool of another server; none if the run ends before there is one.
+    pub async fn place_to_call(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            () = self.over() => None,
+            place = self.0.calls.acquire() => place.ok(),
+        }
     }
 
     /// Waits until the run is over.

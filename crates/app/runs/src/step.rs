@@ -35,6 +35,9 @@ pub const NOT_THE_AGENTS: &[&str] = &[
     "NO_SPACE",
     "SANDBOX_FAILED",
     "SANDBOX_UNAVAILABLE",
+    // Of a server of tools that is gone, or wants what this node does not do.
+    code::TOOL_SERVER_UNAVAILABLE,
+    "TOOL_PROTOCOL",
     "WORKER_FULL",
     code::NEEDS_REVIEW,
     code::CANNOT_ACQUIRE_LOCK,

@@ -39,6 +39,10 @@ const MAX_HEADERS: usize = 100;
 /// The most of an error's page that is read; three hundred characters of it are shown.
 const MAX_ERROR_PAGE_BYTES: usize = 4 * 1024;
 
+/// The most requests to one server at once: what all agents of a node may have under way, and lists and cancellations beside. A call
+/// takes one for as long as the tool works; when there is none left, everybody else waits.
+const MAX_REQUESTS: usize = 1024;
+
 /// What the protocol itself writes, and nobody else.
 const RESERVED: [&str; 5] = ["accept", "content-type", "host", "mcp-session-id", "last-event-id"];
 
@@ -127,6 +131,7 @@ pub(crate) fn transport(
     })?;
     let mut config = StreamableHttpClientTransportConfig::with_uri(address.0.as_str())
         .custom_headers(headers)
+        .max_concurrent_requests(MAX_REQUESTS)
         .max_sse_event_size(MAX_LINE_BYTES)
         .max_json_response_size(MAX_LINE_BYTES)
         .max_error_response_size(MAX_ERROR_PAGE_BYTES)

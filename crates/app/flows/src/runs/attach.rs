@@ -30,7 +30,7 @@ use steward_worker::{Killer, Session};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    call::Answered,
+    call::{Answered, own_key},
     follow::artifacts,
     offered::Offered,
     protocol::Call,
@@ -65,6 +65,15 @@ impl Calls {
         let (way, calls) = mpsc::channel(WAITING);
         *self.way.lock().expect("no holder of this lock panics") = Some(way);
         calls
+    }
+
+    /// Whether another call could be kept: asked before it is made, for one that was made is done.
+    fn has_room(&self) -> Result<(), Error> {
+        if self.pending.lock().expect("no holder of this lock panics").len() < MAX_PENDING {
+            return Ok(());
+        }
+        let message = format!("{MAX_PENDING} calls of this run wait to be asked for; ask for one of them first");
+        Err(Error::new(Kind::Unavailable, code::RATE_LIMITED, message))
     }
 
     /// Closes it: who calls from now on is told that the run is over.
@@ -122,7 +131,7 @@ impl Runner {
     /// Has a tool called by the name that it is offered under, and waits for its answer for a while.
     ///
     /// # Errors
-    /// The run is over. That the call was refused is no error here: it stands in the answer.
+    /// The run is over, or the key is not its agent's. That the call was refused is no error here: it stands in the answer.
     pub async fn call(
         &self,
         run: &RunId,
@@ -132,6 +141,10 @@ impl Runner {
         wait: Duration,
     ) -> Result<Called, Error> {
         let live = self.live(run).ok_or_else(|| over(run))?;
+        if let Some(by) = &by {
+            own_key(self, run, by).await?;
+        }
+        live.calls.has_room()?;
         // A name that is not offered goes on as it is: that it was asked for is to be on record.
         let known = live.offered.get().and_then(|offered| offered.iter().find(|tool| tool.name == name));
         let tool = known.map_or(name, |tool| tool.tool.as_str()).to_owned();
@@ -201,12 +214,8 @@ async fn wait_for(
         Ok(Ok(answered)) => Ok(Called::Done(answered)),
         Ok(Err(_)) => Err(over(run)),
         Err(_) => {
+            // It is under way, so that it is kept whether there is room or not: what it gave must not be lost.
             let mut pending = live.calls.pending.lock().expect("no holder of this lock panics");
-            if pending.len() >= MAX_PENDING {
-                let message =
-                    format!("{MAX_PENDING} calls of this run wait to be asked for; ask for one of them first");
-                return Err(Error::new(Kind::Unavailable, code::RATE_LIMITED, message));
-            }
             let ticket = ticket.unwrap_or_else(|| live.calls.next.fetch_add(1, Ordering::Relaxed) + 1);
             pending.insert(ticket, answered);
             Ok(Called::Pending(ticket))

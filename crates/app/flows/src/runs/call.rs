@@ -17,7 +17,7 @@ use steward_app_runs::{Joined, NOT_THE_AGENTS, RunRow};
 use steward_clock::mishap;
 use steward_governor::{Command, Phase, Plan, Refusal};
 use steward_naming::RunId;
-use steward_permit::{Action, ActionName, DenialCode, ResourceKind, RunUse, Tier};
+use steward_permit::{Action, ActionName, Actor, DenialCode, ResourceKind, RunUse, Tier};
 use steward_state::Rate;
 
 use super::{
@@ -118,6 +118,26 @@ fn too_many(live: &Live, call: &Call) -> Option<Error> {
     })
 }
 
+/// Whether a key may speak in a run: it is the run's agent's own, and good for more than one request. That another's was tried is on
+/// record, and costs the run nothing.
+///
+/// # Errors
+/// It may not.
+pub(crate) async fn own_key(runner: &Runner, id: &RunId, by: &Caller) -> Result<(), Error> {
+    let context = &runner.context;
+    let agent = steward_app_runs::find(context, id)?.state.agent;
+    if !matches!(&by.actor, Actor::Agent { name, .. } if *name == agent) {
+        let action = context.action("run.step", ResourceKind::Agent, agent.to_string())?;
+        let why = format!("only `{agent}` speaks in its run, with a key of its own");
+        return Err(context.refuse_for(by, action, DenialCode::OutOfScope, why).await?);
+    }
+    if by.spend.is_some() {
+        let message = "a key that is good for one request is too little for a run";
+        return Err(Error::new(Kind::Refused, code::KEY_SINGLE_USE, message));
+    }
+    Ok(())
+}
+
 /// The run and the agent as the caller of its actions, if it still holds what it needs.
 pub(crate) struct Standing {
     pub(crate) run: RunRow,
@@ -207,10 +227,18 @@ async fn attempt_act(
         within_packet(runner, standing, &name, &action).await?;
     }
     let mut tools = runner.tools(&standing.run, live)?;
+    // Before it is decided: what was allowed a while ago may not be now.
+    let mut place = None;
     if asked.action == TOOL_CALL {
+        place = live.running.place_to_call().await;
+        if place.is_none() {
+            return Err(Error::new(Kind::Refused, code::RUN_OVER, "the run ended before the tool was called"));
+        }
         tools.of_server = of_server(runner, standing, asked).await?;
     }
-    steward_app_actions::perform(context, standing.caller.clone(), asked.clone(), Some(&tools)).await
+    let done = steward_app_actions::perform(context, standing.caller.clone(), asked.clone(), Some(&tools)).await;
+    drop(place);
+    done
 }
 
 /// Whether the packet and the phase allow an action.

@@ -221,6 +221,9 @@ impl Runner {
     }
 
     async fn ask(self: &Arc<Self>, asking: Asking, model: &str, request: &Request) -> Result<Said, Error> {
+        if let Asking::Run(run, Some(by)) = &asking {
+            call::own_key(self, run, by).await?;
+        }
         let who = self.who(&asking)?;
         if let Some(standing) = &who.run {
             call::may_ask(self, standing.run.id())?;

@@ -1,0 +1,170 @@
+//! Who may call what: pinned is not allowed, and allowed is from a tier on, within a packet, in EXECUTE.
+
+use serde_json::json;
+use steward_ledger::kind;
+use steward_permit::Tier;
+
+use crate::{
+    common::node,
+    common::{
+        READ, added, allow, call, end, entries, of_reader, page, planning, read, reading, refusals, refused, run,
+        verdict, wiki,
+    },
+    server::{Server, read_page, tool},
+};
+
+#[tokio::test]
+async fn what_is_pinned_is_not_allowed_yet() {
+    let (node, olivia) = node().await;
+    let server = Server::saying("a page");
+    let view = added(&node, "wiki", &server).await;
+    assert_eq!((view.tools[0].row.tier, view.tools[0].now), (None, "same"));
+    assert_eq!(entries(&node, kind::TOOL_PINNED)[0].detail["added"], json!(["read_page"]));
+    let (id, mut agent) = reading(&node, &olivia).await;
+    let offered = node.runner().offered(&id).expect("it is live");
+    assert!(offered.iter().all(|tool| tool.of.is_none()), "{offered:?}");
+    // By the name of the action itself.
+    assert_eq!(agent.refused("tool.call", json!({"resource": "wiki/read_page"})).await, "NOT_PERMITTED");
+    assert_eq!(refused(&node), of_reader("tool.call", "wiki/read_page", "NOT_PERMITTED"));
+    // By the name that it would have.
+    assert_eq!(agent.refused(READ, page("a")).await, "OUT_OF_SCOPE");
+    assert_eq!(server.calls(), []);
+    end(&node, &id, &agent).await;
+    // The twin that is.
+    allow(&node, "read_page", Some(Tier::T1)).await;
+    let (id, mut agent) = reading(&node, &olivia).await;
+    assert_eq!(read(&mut agent).await, "a page");
+    assert_eq!(server.calls(), [("read_page".to_owned(), page("a"))]);
+    end(&node, &id, &agent).await;
+}
+
+#[tokio::test]
+async fn what_is_allowed_from_a_tier_on_is_refused_below_it() {
+    let (node, olivia) = node().await;
+    node.agent("watcher", Tier::T0).await;
+    let server = Server::saying("a page");
+    wiki(&node, &server).await;
+    let (id, mut agent) = run(&node, &olivia, "watcher", &["tool.call:**"]).await;
+    assert!(node.runner().offered(&id).expect("it is live").iter().all(|tool| tool.of.is_none()));
+    assert_eq!(agent.refused("tool.call", json!({"resource": "wiki/read_page"})).await, "NOT_PERMITTED");
+    let denied = ["watcher.acme.internal", "tool.call", "wiki/read_page", "NOT_PERMITTED"];
+    assert_eq!(refused(&node), denied.map(str::to_owned));
+    assert_eq!(server.calls(), []);
+    end(&node, &id, &agent).await;
+    allow(&node, "read_page", Some(Tier::T0)).await;
+    let (id, mut agent) = run(&node, &olivia, "watcher", &["tool.call:wiki/*"]).await;
+    assert_eq!(read(&mut agent).await, "a page");
+    end(&node, &id, &agent).await;
+    let (id, mut agent) = reading(&node, &olivia).await;
+    assert_eq!(read(&mut agent).await, "a page", "and above it");
+    end(&node, &id, &agent).await;
+}
+
+#[tokio::test]
+async fn what_the_packet_does_not_name_is_out_of_its_scope() {
+    let (node, olivia) = node().await;
+    let server = Server::saying("a page");
+    server.lists(vec![read_page("Reads a page."), tool("drop_page", "Deletes a page.")]);
+    wiki(&node, &server).await;
+    allow(&node, "drop_page", Some(Tier::T1)).await;
+    let (id, mut agent) = run(&node, &olivia, "reader", &["tool.call:wiki/read_page"]).await;
+    assert_eq!(agent.refused("tool.call", json!({"resource": "wiki/drop_page"})).await, "OUT_OF_SCOPE");
+    assert_eq!(refused(&node), of_reader("tool.call", "wiki/drop_page", "OUT_OF_SCOPE"));
+    assert_eq!(node.run(&id).state.spent.total, 1, "a denial is an error of the agent");
+    assert_eq!(read(&mut agent).await, "a page");
+    assert_eq!(server.calls().len(), 1);
+    end(&node, &id, &agent).await;
+}
+
+#[tokio::test]
+async fn a_call_in_plan_is_a_violation_and_ends_the_run_when_the_budget_says_so() {
+    let (node, olivia) = node().await;
+    let server = Server::saying("a page");
+    wiki(&node, &server).await;
+    let (id, mut agent) = planning(&node, &olivia, "reader", &["tool.call:**"]).await;
+    // The packet of these stories bears one; the second is the end.
+    assert_eq!(agent.refused(READ, page("a")).await, "WRONG_PHASE");
+    let spent = node.run(&id).state.spent;
+    assert_eq!((spent.violations, spent.total), (1, 0));
+    assert_eq!(refusals(&node), [of_reader("tool.call", "wiki/read_page", "WRONG_PHASE")]);
+    agent.call(READ, page("a")).await;
+    node.ended(&id).await;
+    assert_eq!(verdict(&node, &id), ("revoked".to_owned(), "PROCEDURE_VIOLATION".to_owned()));
+    assert_eq!(server.calls(), []);
+}
+
+#[tokio::test]
+async fn the_tools_of_a_run_stay_the_same_and_a_call_is_decided_anew() {
+    let (node, olivia) = node().await;
+    let server = Server::saying("a page");
+    server.lists(vec![read_page("Reads a page."), tool("find_page", "Finds a page.")]);
+    wiki(&node, &server).await;
+    let (id, mut agent) = reading(&node, &olivia).await;
+    let before = node.runner().offered(&id).expect("it is live");
+    let names = |offered: &[steward_app_flows::runs::Offered]| {
+        offered.iter().filter(|tool| tool.of.is_some()).map(|tool| tool.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&before), [READ]);
+    assert_eq!(read(&mut agent).await, "a page");
+    // One more is allowed, and another one no longer.
+    allow(&node, "find_page", Some(Tier::T1)).await;
+    allow(&node, "read_page", None).await;
+    assert_eq!(node.runner().offered(&id).expect("it is live"), before);
+    assert_eq!(agent.refused("wiki__find_page", page("a")).await, "OUT_OF_SCOPE");
+    assert_eq!(agent.refused(READ, page("a")).await, "NOT_PERMITTED");
+    assert_eq!(refused(&node), of_reader("tool.call", "wiki/read_page", "NOT_PERMITTED"));
+    assert_eq!(server.calls().len(), 1);
+    end(&node, &id, &agent).await;
+    // The next run has what is allowed now.
+    let (id, mut agent) = reading(&node, &olivia).await;
+    assert_eq!(names(&node.runner().offered(&id).expect("it is live")), ["wiki__find_page"]);
+    assert_eq!(agent.call("wiki__find_page", page("a")).await["ok"], true);
+    end(&node, &id, &agent).await;
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_not_sent() {
+    let (node, olivia) = node().await;
+    let server = Server::saying("a page");
+    wiki(&node, &server).await;
+    let (id, agent) = reading(&node, &olivia).await;
+    for (n, (arguments, says)) in [
+        (json!({}), "`id` is missing"),
+        (json!({"id": 7}), "`id` is a number"),
+        (json!({"id": "a", "shell": "id"}), "`shell` is not known"),
+        (json!([]), "the arguments are an array"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let error = call(&node, &id, None, READ, arguments).await.expect_err("refused");
+        assert_eq!(error.code, "INVALID_REQUEST");
+        assert!(error.message.contains(says), "{}", error.message);
+        assert_eq!(node.run(&id).state.spent.total as usize, n + 1, "it is the agent's error");
+    }
+    assert_eq!(server.calls(), []);
+    assert_eq!(entries(&node, kind::ACTION_INTENDED).len(), 0);
+    call(&node, &id, None, READ, page("a")).await.expect("right ones are");
+    assert_eq!(server.calls(), [("read_page".to_owned(), page("a"))]);
+    end(&node, &id, &agent).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_removed_is_not_asked_any_more() {
+    let (node, olivia) = node().await;
+    let server = Server::saying("a page");
+    wiki(&node, &server).await;
+    let (id, mut agent) = reading(&node, &olivia).await;
+    assert_eq!(read(&mut agent).await, "a page");
+    node.runner().gateway.remove(&node.admin().await, "wiki").await.expect("removed");
+    assert_eq!(agent.refused(READ, page("a")).await, "NOT_PERMITTED");
+    assert_eq!(refused(&node), of_reader("tool.call", "wiki/read_page", "NOT_PERMITTED"));
+    assert_eq!(entries(&node, kind::TOOL_SERVER_REMOVED).len(), 1);
+    // Another one of the same name has to be allowed anew.
+    added(&node, "wiki", &server).await;
+    assert_eq!(agent.refused(READ, page("a")).await, "NOT_PERMITTED");
+    assert_eq!(server.calls().len(), 1);
+    allow(&node, "read_page", Some(Tier::T1)).await;
+    assert_eq!(read(&mut agent).await, "a page");
+    end(&node, &id, &agent).await;
+}
