@@ -234,7 +234,7 @@ async fn attempt_act(
         if place.is_none() {
             return Err(Error::new(Kind::Refused, code::RUN_OVER, "the run ended before the tool was called"));
         }
-        tools.of_server = of_server(runner, standing, asked).await?;
+        tools.of_server = of_server(runner, live, standing, asked).await?;
     }
     let done = steward_app_actions::perform(context, standing.caller.clone(), asked.clone(), Some(&tools)).await;
     drop(place);
@@ -279,9 +279,20 @@ pub(crate) fn may_ask(runner: &Runner, id: &RunId) -> Result<(), Error> {
 const TOOL_CALL: &str = "tool.call";
 
 /// The tool of another server that is asked for, if it is as it was pinned. One that nobody pinned belongs to nobody.
-async fn of_server(runner: &Runner, standing: &Standing, asked: &Asked) -> Result<Option<OfServer>, Error> {
+async fn of_server(
+    runner: &Runner,
+    live: &Live,
+    standing: &Standing,
+    asked: &Asked,
+) -> Result<Option<OfServer>, Error> {
     let Some((server, tool)) = asked.resource.split_once('/') else { return Ok(None) };
-    match runner.gateway.ready(server, tool).await {
+    let ready = tokio::select! {
+        biased;
+        // A server that is slow to come does not keep a run that is over.
+        () = live.over() => return Err(Error::new(Kind::Refused, code::RUN_OVER, "the run ended while its server was asked")),
+        ready = runner.gateway.ready(server, tool) => ready,
+    };
+    match ready {
         Ok(Ready { upstream, row, secrets }) => {
             let arguments = asked.content.as_deref().unwrap_or(b"{}");
             let arguments = serde_json::from_slice(arguments).map_err(Error::broken)?;

@@ -365,7 +365,7 @@ impl Runner {
         };
         let answered = tokio::select! {
             biased;
-            () = self.over(&ends.effect.agent, live.as_deref()) => {
+            () = self.silenced(&ends.effect.agent, live.as_deref()) => {
                 let error = Error::new(Kind::Refused, code::RUN_OVER, "the run ended, or the agent may do nothing any more");
                 self.ended(ends, None, Some(&error), None).await.map_err(Failed::Refused)?;
                 return Err(Failed::Refused(error));
@@ -410,7 +410,7 @@ impl Runner {
         loop {
             let piece = tokio::select! {
                 biased;
-                () = self.over(&ends.effect.agent, live.as_deref()) => {
+                () = self.silenced(&ends.effect.agent, live.as_deref()) => {
                     let error = Error::new(Kind::Refused, code::RUN_OVER, "the run ended, or the agent may do nothing any more");
                     let _ = to.try_send(Err(error.clone()));
                     failed = Some(error);
@@ -497,7 +497,7 @@ impl Runner {
     }
 
     /// Waits until whoever asks may not ask any more: the run is over; or, outside of one, the agent is revoked or the node halted.
-    async fn over(&self, agent: &Name, live: Option<&Live>) {
+    async fn silenced(&self, agent: &Name, live: Option<&Live>) {
         match live {
             Some(live) => live.over().await,
             None => loop {

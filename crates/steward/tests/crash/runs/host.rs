@@ -105,7 +105,7 @@ async fn serve(mut line: TcpStream, head: &str, all: Arc<Mutex<Asked>>) {
         Some("tools/call") => {
             let key = asked["params"]["_meta"]["steward/effect"].as_str().unwrap_or("none, of a tool").to_owned();
             all.lock().expect("no holder of this lock panics").entry(key).or_default().push("echo/echo".to_owned());
-            json!({"result": {"content": [asked["params"]["arguments"].clone()].map(|a| json!({"type": "text", "text": a["text"]}))}})
+            json!({"result": {"content": [{"type": "text", "text": asked["params"]["arguments"]["text"]}]}})
         }
         Some("server/discover") => json!({"error": {"code": -32601, "message": "what?"}}),
         _ => Value::Null,
