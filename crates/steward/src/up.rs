@@ -33,6 +33,9 @@ const TEND_EVERY_MS: u64 = 1_000;
 /// How long requests that are under way may take to end when the node stops.
 const STOP_WITHIN_S: u64 = 20;
 
+/// The status of a process that was told twice to stop, as shells have it for one that Ctrl-C ended.
+const STOPPED_AT_ONCE: i32 = 130;
+
 /// The signal of a write beyond `ulimit -f`, which kills whoever does not take it. The write then fails as on a full disk.
 const SIGXFSZ: i32 = 25;
 
@@ -88,7 +91,7 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
         write_private(&home.login_key(), format!("{}\n", way_in.secret.reveal()).as_bytes())?;
     }
     // From here on a signal is kept until there is something to stop; before, it ends the process, which harms nothing.
-    let signals = Signals::take()?;
+    let mut signals = Signals::take()?;
     let node = Arc::new(Node::new(NodeParts {
         context: Arc::clone(&context),
         runner: Arc::clone(&opened.runner),
@@ -116,6 +119,12 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
         }
         Err(error) => Err(error),
     };
+    // Whoever says so again does not want to wait: the next start settles what is left.
+    tokio::spawn(async move {
+        signals.wait().await;
+        eprintln!("stopped at once; the next start settles what was under way");
+        std::process::exit(STOPPED_AT_ONCE);
+    });
     // Whoever finds no address finds no node: from here on nobody new comes.
     let _ = fs::remove_file(home.address());
     stop.send_replace(true);
@@ -205,7 +214,7 @@ impl Signals {
     }
 
     /// Until somebody says stop.
-    async fn wait(mut self) {
+    async fn wait(&mut self) {
         loop {
             tokio::select! {
                 _ = self.terminated.recv() => return,

@@ -7,35 +7,48 @@
 //!
 //! A server of the stdio transport is a process in a sandbox of its own, without a network; it may write its own folder and nothing
 //! else. Each is connected when it is first needed, and again when it ended. What it says of its tools is read again every half minute at
-//! most, and whenever it says that it changed.
+//! most, and whenever it says that it changed. One that does not list them is begun anew, but not under calls that are under way.
 //!
 //! Deliberately absent: what an agent may call (policy), and repeating a call.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_app_tools::{NewServer, ServerRow, ToolRow, Transport, rows};
 use steward_clock::Timestamp;
-use steward_gateway::{Change as Changed, Finding, Listed, PinnedTool, compare, exposed_name};
+use steward_gateway::{
+    Change as Changed, Finding, Listed, PinnedTool, ToolDefinition, ToolProblem, compare, exposed_name, reveal,
+};
 use steward_keeper::Keeper;
 use steward_ledger::kind;
 use steward_naming::Label;
-use steward_permit::{ResourceKind, Tier};
+use steward_permit::{DenialCode, ResourceKind, Tier};
 use steward_seal::{
     Digest,
     secret::{Secret, Secrets},
 };
 use steward_upstream::{Timeouts, Upstream, UpstreamError};
-use steward_worker::{Grade, Killer, Limits, Line, Mount, Spec, Worker};
-use tokio::sync::mpsc;
+use steward_worker::{EffectError, Grade, Killer, Limits, Line, MAX_STDERR_TAIL_BYTES, Mount, Session, Spec, Worker};
+use tokio::{sync::mpsc, time::timeout};
 
 /// How long it is trusted that a server's tools are as they were listed, in milliseconds: each listing is a round trip.
 const LISTED_FOR_MS: u64 = 30_000;
+
+/// How long a server that runs may take to list its tools again: a call waits for it.
+const LIST_AGAIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long ending all servers may take: their processes are killed at once, and whoever connects is not waited for longer.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many lines of a server wait to be read.
 const LINES_WAITING: usize = 32;
@@ -64,8 +77,9 @@ pub struct GatewayParts {
 pub struct Gateway {
     parts: GatewayParts,
     slots: Mutex<BTreeMap<Label, Arc<Slot>>>,
-    /// Changes that were told already: server, tool, digest.
-    told: Mutex<BTreeSet<(Label, String, String)>>,
+    /// Changes that are on record already: server, tool, digest. Whoever records one holds it.
+    told: tokio::sync::Mutex<BTreeSet<(Label, String, String)>>,
+    started: Started,
 }
 
 /// A server's place; whoever connects holds it.
@@ -73,11 +87,16 @@ type Slot = tokio::sync::Mutex<Option<Arc<Connection>>>;
 
 /// A connection to a server.
 struct Connection {
+    /// Whoever calls holds it, too.
     upstream: Arc<Upstream>,
-    killer: Option<Killer>,
+    _leash: Option<Leash>,
     /// The row that it was made from.
     of: u64,
     seen: Mutex<Seen>,
+    /// Held by whoever lists; why the last list did not come, if it did not.
+    listing: tokio::sync::Mutex<Option<String>>,
+    /// How many lists did not come.
+    failed: AtomicU64,
 }
 
 /// What a server said of its tools, and when.
@@ -87,11 +106,40 @@ struct Seen {
     listed: Arc<Listed>,
 }
 
-impl Drop for Connection {
+/// The processes that are there, for whoever ends them all without waiting for who connects.
+type Started = Arc<Mutex<Processes>>;
+
+/// See [`Started`].
+#[derive(Default)]
+struct Processes {
+    /// Nothing is connected any more.
+    is_closed: bool,
+    /// The number of the next.
+    next: u64,
+    killers: BTreeMap<u64, Killer>,
+}
+
+/// A server's process, from its very start: dropped, it is killed, wherever whoever waited for it was.
+struct Leash {
+    killer: Killer,
+    number: u64,
+    started: Started,
+}
+
+impl Leash {
+    fn new(killer: Killer, started: &Started) -> Self {
+        let mut processes = started.lock().expect("no holder of this lock panics");
+        processes.next += 1;
+        let number = processes.next;
+        processes.killers.insert(number, killer.clone());
+        Self { killer, number, started: Arc::clone(started) }
+    }
+}
+
+impl Drop for Leash {
     fn drop(&mut self) {
-        if let Some(killer) = &self.killer {
-            killer.kill();
-        }
+        self.killer.kill();
+        self.started.lock().expect("no holder of this lock panics").killers.remove(&self.number);
     }
 }
 
@@ -149,7 +197,7 @@ pub(crate) enum NotReady {
 impl Gateway {
     /// A node's gateway.
     pub fn new(parts: GatewayParts) -> Self {
-        Self { parts, slots: Mutex::default(), told: Mutex::default() }
+        Self { parts, slots: Mutex::default(), told: tokio::sync::Mutex::default(), started: Started::default() }
     }
 
     /// Adds a server, asks it for its tools, and pins them. If it cannot be asked, it is added all the same: pinning tries again.
@@ -233,13 +281,48 @@ impl Gateway {
         self.view_of(server, trouble)
     }
 
-    /// Ends every server.
+    /// Ends every server, for good.
     pub async fn close(&self) {
+        self.started.lock().expect("no holder of this lock panics").is_closed = true;
+        self.end_all().await;
+    }
+
+    /// Ends every server; who asks for one later starts it anew, where that is still allowed. Whoever connects meanwhile finds out
+    /// that it is not.
+    pub(crate) async fn end_all(&self) {
+        let killers: Vec<_> =
+            self.started.lock().expect("no holder of this lock panics").killers.values().cloned().collect();
+        killers.iter().for_each(Killer::kill);
         let slots: Vec<_> =
-            std::mem::take(&mut *self.slots.lock().expect("no holder of this lock panics")).into_values().collect();
-        for slot in slots {
-            slot.lock().await.take();
+            self.slots.lock().expect("no holder of this lock panics").values().map(Arc::clone).collect();
+        let ended = async {
+            for slot in slots {
+                slot.lock().await.take();
+            }
+        };
+        if timeout(END_WITHIN, ended).await.is_err() {
+            tracing::warn!("a server of tools was still being connected; that ends by itself");
         }
+    }
+
+    /// Whether servers may be connected.
+    ///
+    /// # Errors
+    /// The node stops, or is halted.
+    fn may_connect(&self) -> Result<(), Error> {
+        if self.started.lock().expect("no holder of this lock panics").is_closed {
+            return Err(Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, "the node stops; try again later"));
+        }
+        let halt = self.parts.context.halt();
+        if halt.is_halted {
+            return Err(Error::new(Kind::Refused, DenialCode::Halted.as_str(), halt.to_string()));
+        }
+        Ok(())
+    }
+
+    /// What may not be shown of what a server says: every secret that is known, and those that it has itself.
+    fn known_secrets(&self, own: &Secrets) -> Result<Secrets, Error> {
+        Ok(self.parts.keeper.all().map_err(Error::broken)?.with(own))
     }
 
     fn known(&self, name: &str) -> Result<ServerRow, Error> {
@@ -307,48 +390,101 @@ impl Gateway {
 
     /// A connection whose list is fresh enough.
     async fn connection(&self, server: &ServerRow, fresh: bool) -> Result<Arc<Connection>, Error> {
+        self.may_connect()?;
         let slot = self.slot(&server.name);
-        let mut held = slot.lock().await;
-        let context = &self.parts.context;
-        if let Some(connection) = held.as_ref().filter(|connection| connection.is_of(server)) {
-            let listed_at = connection.seen.lock().expect("no holder of this lock panics").at;
-            let is_old = context.now().since_ms(listed_at) > LISTED_FOR_MS;
-            if !fresh && !is_old && !connection.upstream.tools_changed() {
-                return Ok(Arc::clone(connection));
-            }
-            if let Ok(listed) = connection.upstream.list_tools().await {
-                let seen = Seen { at: context.now(), listed: Arc::new(listed) };
-                *connection.seen.lock().expect("no holder of this lock panics") = seen;
-                return Ok(Arc::clone(connection));
+        // Not held while it is asked: a server that is slow keeps nobody from ending it.
+        let there = slot.lock().await.clone().filter(|connection| connection.is_of(server));
+        if let Some(connection) = there {
+            match self.list_again(&connection, fresh).await {
+                Ok(()) => return Ok(connection),
+                // What is under way would be lost with it, and nobody would know what came of it.
+                Err(error) if connection.is_busy() && connection.is_of(server) => return Err(error),
+                Err(_) => {}
             }
             // It is not what it was: begin anew.
+            let mut held = slot.lock().await;
+            if held.as_ref().is_some_and(|held| Arc::ptr_eq(held, &connection)) {
+                held.take();
+            }
+        }
+        let mut held = slot.lock().await;
+        if let Some(connection) = held.as_ref().filter(|connection| connection.is_of(server)) {
+            // Somebody else just made it.
+            return Ok(Arc::clone(connection));
         }
         held.take();
-        let (upstream, killer) = self.connect(server).await?;
-        let listed = upstream.list_tools().await.map_err(unavailable);
-        let listed = match listed {
-            Ok(listed) => listed,
-            Err(error) => {
-                if let Some(killer) = killer {
-                    killer.kill();
-                }
-                return Err(error);
-            }
-        };
-        let seen = Seen { at: context.now(), listed: Arc::new(listed) };
-        let connection =
-            Arc::new(Connection { upstream: Arc::new(upstream), killer, of: server.entry_seq, seen: Mutex::new(seen) });
+        let (upstream, leash) = self.connect(server).await?;
+        let listed = upstream.list_tools().await;
+        let known = self.known_secrets(upstream.secrets())?;
+        let listed = without_secrets(listed.map_err(|error| unavailable(&error, &known))?, &known);
+        // It may have come while the node was halted.
+        self.may_connect()?;
+        let connection = Arc::new(Connection {
+            upstream: Arc::new(upstream),
+            _leash: leash,
+            of: server.entry_seq,
+            seen: Mutex::new(Seen { at: self.parts.context.now(), listed: Arc::new(listed) }),
+            listing: tokio::sync::Mutex::default(),
+            failed: AtomicU64::new(0),
+        });
         *held = Some(Arc::clone(&connection));
         Ok(connection)
     }
 
+    /// Reads again what a server says of its tools, if it was read too long ago, or is to be `fresh`.
+    ///
+    /// # Errors
+    /// It does not say.
+    async fn list_again(&self, connection: &Connection, fresh: bool) -> Result<(), Error> {
+        let context = &self.parts.context;
+        let is_fresh = || {
+            let listed_at = connection.seen.lock().expect("no holder of this lock panics").at;
+            !fresh && context.now().since_ms(listed_at) <= LISTED_FOR_MS && !connection.upstream.tools_changed()
+        };
+        let failed_before = connection.failed.load(Ordering::Acquire);
+        if is_fresh() {
+            return Ok(());
+        }
+        let mut trouble = connection.listing.lock().await;
+        if is_fresh() {
+            return Ok(());
+        }
+        if let Some(why) = trouble.as_ref().filter(|_| connection.failed.load(Ordering::Acquire) != failed_before) {
+            // Whoever was here before waited long enough for all.
+            return Err(Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, why.as_str()));
+        }
+        let known = self.known_secrets(connection.upstream.secrets())?;
+        let error = match timeout(LIST_AGAIN_WITHIN, connection.upstream.list_tools()).await {
+            Ok(Ok(listed)) => {
+                let seen = Seen { at: context.now(), listed: Arc::new(without_secrets(listed, &known)) };
+                *connection.seen.lock().expect("no holder of this lock panics") = seen;
+                *trouble = None;
+                return Ok(());
+            }
+            Ok(Err(error)) => unavailable(&error, &known),
+            Err(_) => {
+                let (name, within) = (connection.upstream.name(), LIST_AGAIN_WITHIN.as_secs());
+                let message = format!(
+                    "the server `{name}` did not list its tools within {within} s; no tool was called: try again later"
+                );
+                Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, message)
+            }
+        };
+        *trouble = Some(error.message.clone());
+        connection.failed.fetch_add(1, Ordering::AcqRel);
+        Err(error)
+    }
+
     /// Connects to a server, after that is on record: by the node's own leave, since a person added it.
-    async fn connect(&self, server: &ServerRow) -> Result<(Upstream, Option<Killer>), Error> {
+    async fn connect(&self, server: &ServerRow) -> Result<(Upstream, Option<Leash>), Error> {
+        self.may_connect()?;
         let GatewayParts { context, worker, keeper, .. } = &self.parts;
         let secret = |(holder, name): (&String, &String)| {
             keeper.secret(name).map(|secret| (holder.clone(), secret)).map_err(no_secret)
         };
         let secrets: Vec<(String, Secret)> = server.secrets.iter().map(secret).collect::<Result<_, _>>()?;
+        let own: Vec<Secret> = secrets.iter().map(|(_, secret)| secret.clone()).collect();
+        let known = self.known_secrets(&Secrets::of(own.iter().cloned()))?;
         let node = Caller::node(&context.namespace);
         let action = context.action("tool.start", ResourceKind::Tool, server.name.as_str())?;
         let name = server.name.as_str();
@@ -362,7 +498,7 @@ impl Gateway {
                     .detail("url", url.as_str());
                 context.commit(change).await?;
                 let upstream = Upstream::over_http(name, url, secrets, Timeouts::default()).await;
-                Ok((upstream.map_err(unavailable)?, None))
+                Ok((upstream.map_err(|error| unavailable(&error, &known))?, None))
             }
             Transport::Stdio(argv) => {
                 let worker = worker.clone().ok_or_else(|| {
@@ -386,18 +522,21 @@ impl Gateway {
                     .guard(server.guard())
                     .detail("argv", json!(argv));
                 let done = context.commit(change).await?;
-                let started = tokio::task::spawn_blocking(move || worker.start(&done.warrant, &action, &spec)).await;
-                let session = started.map_err(Error::broken)?.map_err(|error| unreachable(name, &error.to_string()))?;
-                let killer = session.killer.clone();
-                let lines = bridge(session.from_agent);
-                tell_end(name.to_owned(), session.exit);
-                match Upstream::over_lines(name, session.to_agent, lines, Timeouts::default()).await {
-                    Ok(upstream) => Ok((upstream, Some(killer))),
-                    Err(error) => {
-                        killer.kill();
-                        Err(unavailable(error))
-                    }
-                }
+                let processes = Arc::clone(&self.started);
+                // On its leash there already: nobody need wait for it any more when it has started.
+                let start = move || {
+                    let session = worker.start(&done.warrant, &action, &spec)?;
+                    Ok::<_, EffectError>((Leash::new(session.killer.clone(), &processes), session))
+                };
+                let started = tokio::task::spawn_blocking(start).await.map_err(Error::broken)?;
+                let (leash, session) = started.map_err(|error| unreachable(name, &error.to_string(), &known))?;
+                // Who ended all processes meanwhile did not know of this one.
+                self.may_connect()?;
+                let Session { to_agent, from_agent, exit, .. } = session;
+                tell_end(name.to_owned(), exit, known.clone());
+                let upstream =
+                    Upstream::over_lines(name, to_agent, bridge(from_agent), own, Timeouts::default()).await;
+                Ok((upstream.map_err(|error| unavailable(&error, &known))?, Some(leash)))
             }
         }
     }
@@ -427,6 +566,10 @@ impl Gateway {
             Ok::<_, Error>(row.zip(server))
         });
         let (row, server) = found.map_err(NotReady::Trouble)?.ok_or(NotReady::Unknown)?;
+        if row.tier.is_none() || context.halt().is_halted {
+            // Nobody allowed it, or nothing is: it is refused by the decision, and nothing is started for it.
+            return Err(NotReady::Unknown);
+        }
         let connection = self.connection(&server, false).await.map_err(NotReady::Trouble)?;
         let listed = connection.seen.lock().expect("no holder of this lock panics").listed.clone();
         self.report(&server, &listed).await.map_err(NotReady::Trouble)?;
@@ -439,10 +582,14 @@ impl Gateway {
                     server = server.name
                 )));
             }
-            None => return Err(NotReady::Changed(format!("`{}` has no tool `{tool}` any more", server.name))),
+            None => {
+                return Err(NotReady::Changed(format!(
+                    "`{server}` lists no tool `{tool}` any more that can be used; an administrator looks: `steward tool show {server}`",
+                    server = server.name
+                )));
+            }
         }
-        let known = self.parts.keeper.all().map_err(|error| NotReady::Trouble(Error::broken(error)))?;
-        let secrets = known.with(connection.upstream.secrets());
+        let secrets = self.known_secrets(connection.upstream.secrets()).map_err(NotReady::Trouble)?;
         Ok(Ready { upstream: Arc::clone(&connection.upstream), row, secrets })
     }
 
@@ -456,14 +603,18 @@ impl Gateway {
             .into_iter()
             .filter(|change| !matches!(change, Changed::Added { .. }))
             .collect();
-        let is_new = |change: &Changed| {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let of = |change: &Changed| {
             let (name, digest) = match change {
                 Changed::Changed { name, after, .. } => (name.clone(), after.to_string()),
                 Changed::Added { name, .. } | Changed::Removed { name } => (name.clone(), String::new()),
             };
-            self.told.lock().expect("no holder of this lock panics").insert((server.name.clone(), name, digest))
+            (server.name.clone(), name, digest)
         };
-        let new: Vec<&Changed> = changes.iter().filter(|change| is_new(change)).collect();
+        let mut told = self.told.lock().await;
+        let new: Vec<&Changed> = changes.iter().filter(|change| !told.contains(&of(change))).collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -473,7 +624,9 @@ impl Gateway {
         let granted = context.permit(&node, action, None).await?;
         let change =
             context.change(&node, granted, kind::TOOL_CHANGED, server.name.as_str()).detail("changes", json!(new));
-        context.commit(change).await.map(|_| ())
+        context.commit(change).await?;
+        told.extend(new.into_iter().map(of));
+        Ok(())
     }
 }
 
@@ -481,13 +634,24 @@ impl Connection {
     fn is_of(&self, server: &ServerRow) -> bool {
         self.of == server.entry_seq && !self.upstream.is_closed()
     }
+
+    /// Whether somebody calls, or is about to.
+    fn is_busy(&self) -> bool {
+        Arc::strong_count(&self.upstream) > 1
+    }
 }
 
 /// What a process writes, as lines. One that is none ends the connection: what follows it could be anything.
 fn bridge(mut from: mpsc::Receiver<Line>) -> mpsc::Receiver<String> {
     let (to, lines) = mpsc::channel(LINES_WAITING);
     tokio::spawn(async move {
-        while let Some(line) = from.recv().await {
+        loop {
+            // Nobody reads any more: dropping `from` ends whoever writes.
+            let line = tokio::select! {
+                line = from.recv() => line,
+                () = to.closed() => return,
+            };
+            let Some(line) = line else { return };
             let line = match line {
                 Line::Text(text) => text,
                 Line::TooLong => "(a line that is too long)".to_owned(),
@@ -502,20 +666,68 @@ fn bridge(mut from: mpsc::Receiver<Line>) -> mpsc::Receiver<String> {
 }
 
 /// Tells the log how a server ended.
-fn tell_end(server: String, exit: tokio::sync::oneshot::Receiver<steward_worker::Exit>) {
+fn tell_end(server: String, exit: tokio::sync::oneshot::Receiver<steward_worker::Exit>, known: Secrets) {
     tokio::spawn(async move {
         if let Ok(exit) = exit.await {
-            let (ended_by, code, tail) = (exit.ended_by.as_str(), exit.code, exit.stderr_tail.trim().to_owned());
+            let (ended_by, code) = (exit.ended_by.as_str(), exit.code);
+            // A line that was cut may begin with half of a secret.
+            let tail = match exit.stderr_tail.split_once('\n') {
+                Some((_, whole)) if exit.stderr_tail.len() >= MAX_STDERR_TAIL_BYTES => whole,
+                None if exit.stderr_tail.len() >= MAX_STDERR_TAIL_BYTES => "",
+                _ => exit.stderr_tail.as_str(),
+            };
+            let tail = known.scrub(tail.trim()).into_owned();
             tracing::info!(server, ended_by, code, tail, "a server of tools ended");
         }
     });
 }
 
-fn unavailable(error: UpstreamError) -> Error {
-    Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, error.to_string())
+/// A list without what holds a secret: that is neither pinned nor shown, and a pinned tool that holds one is not what it was.
+fn without_secrets(listed: Listed, known: &Secrets) -> Listed {
+    let Listed { tools, mut problems } = listed;
+    // What is wrong with others is said with their names.
+    let holds = |problem: &ToolProblem| holds_secret(&problem.to_string(), known);
+    for problem in problems.iter_mut().filter(|problem| holds(problem)) {
+        *problem = ToolProblem::Shape { tool: String::new(), what: HOLDS_SECRET };
+    }
+    let is_plain = |tool: &ToolDefinition| !any_text(&tool.to_value(), &|text| holds_secret(text, known));
+    let (plain, others): (Vec<_>, Vec<_>) = tools.into_iter().partition(is_plain);
+    problems.extend(others.iter().map(|tool| {
+        let tool = if holds_secret(tool.name(), known) { String::new() } else { format!("tool `{}`: ", tool.name()) };
+        ToolProblem::Shape { tool, what: HOLDS_SECRET }
+    }));
+    Listed { tools: plain, problems }
 }
 
-fn unreachable(server: &str, why: &str) -> Error {
+/// What is wrong with a tool that holds a secret.
+const HOLDS_SECRET: &str = "what its server says of it holds a secret of this node, so that it is neither shown nor taken";
+
+/// Whether a text holds a secret; what is hidden could stand in the middle of one.
+fn holds_secret(text: &str, known: &Secrets) -> bool {
+    let holds = |text: &str| matches!(known.scrub(text), Cow::Owned(_));
+    let is_shown = |c: &char| reveal(c.encode_utf8(&mut [0; 4])).1 == 0;
+    holds(text) || (reveal(text).1 > 0 && holds(&text.chars().filter(is_shown).collect::<String>()))
+}
+
+/// Whether this is so of any text in it, keys too. It is as deep as a definition may be.
+fn any_text(value: &Value, is_so: &dyn Fn(&str) -> bool) -> bool {
+    match value {
+        Value::String(text) => is_so(text),
+        Value::Array(items) => items.iter().any(|item| any_text(item, is_so)),
+        Value::Object(members) => members.iter().any(|(key, member)| is_so(key) || any_text(member, is_so)),
+        // One of digits alone, say.
+        Value::Number(number) => is_so(&number.to_string()),
+        Value::Null | Value::Bool(_) => false,
+    }
+}
+
+fn unavailable(error: &UpstreamError, known: &Secrets) -> Error {
+    let message = known.scrub(&error.to_string()).into_owned();
+    Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, message)
+}
+
+fn unreachable(server: &str, why: &str, known: &Secrets) -> Error {
+    let why = known.scrub(why);
     Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, format!("`{server}` cannot be started: {why}"))
 }
 

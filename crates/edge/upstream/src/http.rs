@@ -91,12 +91,15 @@ pub(crate) fn headers(given: Vec<(String, Secret)>) -> Result<(HashMap<HeaderNam
         if headers.insert(parsed, value).is_some() {
             return Err(wrong("is given twice"));
         }
-        if let Some((_, token)) = secret.reveal().split_once(' ') {
-            secrets.push(Secret::new(token));
-        }
-        secrets.push(secret);
+        secrets.extend(parts(secret));
     }
     Ok((headers, Secrets::of(secrets)))
+}
+
+/// A secret whole, and what follows its first word.
+pub(crate) fn parts(secret: Secret) -> impl Iterator<Item = Secret> {
+    let token = secret.reveal().split_once(' ').map(|(_, token)| Secret::new(token));
+    token.into_iter().chain([secret])
 }
 
 /// The connection, of which nothing is made yet.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! let wiki = Upstream::over_http("wiki", "https://wiki.example.org/mcp", headers, Timeouts::default()).await?;
-//! let tools = Upstream::over_lines("tools", to_process, from_process, Timeouts::default()).await?;
+//! let tools = Upstream::over_lines("tools", to_process, from_process, secrets, Timeouts::default()).await?;
 //! let listed = wiki.list_tools().await?;                                       // tools, and what was wrong with others
 //! let result = wiki.call(warrant, &action, "read_page", arguments).await?;     // the result of `tools/call`
 //! wiki.close().await;

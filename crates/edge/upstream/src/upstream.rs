@@ -1,7 +1,7 @@
 //! A server of MCP, as the node speaks to it.
 //!
 //! ```text
-//! let server = Upstream::over_lines("tools", to_process, from_process, Timeouts::default()).await?;
+//! let server = Upstream::over_lines("tools", to_process, from_process, secrets, Timeouts::default()).await?;
 //! if server.tools_changed() { let listed = server.list_tools().await?; }
 //! let result = server.call(warrant, &action, "read_page", arguments).await?;
 //! ```
@@ -35,7 +35,7 @@ use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
 use crate::{
     client::{Changed, Client, lifecycle, listen},
     error::{Failure, Kind, UpstreamError},
-    http,
+    http::{self, parts},
     lines::{BadLine, Lines},
 };
 
@@ -84,7 +84,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Speaks to a process over its lines, each without its end.
+    /// Speaks to a process over its lines, each without its end. `secrets` are those that the process was given.
     ///
     /// # Errors
     /// `TOOL_SERVER_UNAVAILABLE`, `TOOL_TIMEOUT`, `TOOL_GARBAGE`, `TOOL_PROTOCOL`, `TOOL_ERROR`.
@@ -92,10 +92,12 @@ impl Upstream {
         name: &str,
         to: mpsc::Sender<String>,
         from: mpsc::Receiver<String>,
+        secrets: Vec<Secret>,
         timeouts: Timeouts,
     ) -> Result<Self, UpstreamError> {
         let (lines, bad_line) = Lines::new(to, from);
-        Self::over(name, lines, bad_line, Secrets::default(), timeouts).await
+        let secrets = Secrets::of(secrets.into_iter().flat_map(parts));
+        Self::over(name, lines, bad_line, secrets, timeouts).await
     }
 
     /// Speaks to a server over HTTP. The headers go with every request.
@@ -171,10 +173,13 @@ impl Upstream {
     pub async fn list_tools(&self) -> Result<Listed, UpstreamError> {
         // What changes while they are listed is heard.
         self.changed.store(false, Ordering::Release);
+        let unheard = Unheard(Some(&self.changed));
         match timeout(self.timeouts.list, self.items()).await {
-            Ok(items) => {
-                items.map(|items| Listed::read(&items)).map_err(|failure| failure.of(&self.name, false, &self.secrets))
+            Ok(Ok(items)) => {
+                unheard.is_heard();
+                Ok(Listed::read(&items))
             }
+            Ok(Err(failure)) => Err(failure.of(&self.name, false, &self.secrets)),
             Err(_) => Err(too_long(&self.name, self.timeouts.list, false)),
         }
     }
@@ -275,6 +280,23 @@ impl Upstream {
     /// That there is no connection any more.
     fn ended(&self, is_unsent: bool) -> Failure {
         Failure { is_unsent, ..closed(&self.bad_line) }
+    }
+}
+
+/// That tools changed, said again when a list of them did not come: it failed, or nobody waited for it.
+struct Unheard<'a>(Option<&'a Changed>);
+
+impl Unheard<'_> {
+    fn is_heard(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        if let Some(changed) = self.0 {
+            changed.store(true, Ordering::Release);
+        }
     }
 }
 

@@ -182,6 +182,8 @@ impl Runner {
                 live.end();
             }
         }
+        // Servers of tools, too: while the node is halted, none is started again.
+        self.gateway.end_all().await;
         mishap::at("halt.processes_ended").map_err(Error::broken)?;
         Ok((halt, self.stop_all().await?))
     }

@@ -72,7 +72,7 @@ async fn talk<T>(
         script(&mut process).await;
         process
     };
-    let client = async { client(Upstream::over_lines("hand", to, from, LONG).await.unwrap()).await };
+    let client = async { client(Upstream::over_lines("hand", to, from, vec![], LONG).await.unwrap()).await };
     let (outcome, _process) = tokio::join!(client, server);
     outcome
 }
@@ -206,12 +206,12 @@ async fn a_malformed_tool_does_not_take_the_others_with_it() {
 async fn no_connection_comes_about_with_who_does_not_greet() {
     let soon = Timeouts { connect: std::time::Duration::from_millis(50), ..LONG };
     let (_silent, (to, from)) = process();
-    let error = Upstream::over_lines("hand", to, from, soon).await.unwrap_err();
+    let error = Upstream::over_lines("hand", to, from, vec![], soon).await.unwrap_err();
     assert_eq!((error.code(), error.is_unknown()), ("TOOL_TIMEOUT", false), "{error}");
 
     let (gone, (to, from)) = process();
     drop(gone);
-    let error = Upstream::over_lines("hand", to, from, LONG).await.unwrap_err();
+    let error = Upstream::over_lines("hand", to, from, vec![], LONG).await.unwrap_err();
     assert_eq!((error.code(), error.is_unknown()), ("TOOL_SERVER_UNAVAILABLE", false), "{error}");
 
     for (line, code) in [
@@ -224,7 +224,7 @@ async fn no_connection_comes_about_with_who_does_not_greet() {
     ] {
         let (process, (to, from)) = process();
         process.say(&line).await;
-        let error = Upstream::over_lines("hand", to, from, LONG).await.unwrap_err();
+        let error = Upstream::over_lines("hand", to, from, vec![], LONG).await.unwrap_err();
         assert_eq!((error.code(), error.is_unknown()), (code, false), "{line} {error}");
     }
 }

@@ -86,7 +86,7 @@ async fn connect(way: Way, stub: Stub, timeouts: Timeouts) -> Upstream {
                     let _ = running.waiting().await;
                 }
             });
-            Upstream::over_lines("wiki", to_server, from_server, timeouts).await.unwrap()
+            Upstream::over_lines("wiki", to_server, from_server, vec![], timeouts).await.unwrap()
         }
         Way::Http => {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
