@@ -37,7 +37,7 @@ use steward_seal::{
     Digest,
     secret::{Secret, Secrets},
 };
-use steward_upstream::{Timeouts, Upstream, UpstreamError};
+use steward_upstream::{Timeouts, Upstream, UpstreamError, secrets_of};
 use steward_worker::{EffectError, Grade, Killer, Limits, Line, MAX_STDERR_TAIL_BYTES, Mount, Session, Spec, Worker};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -311,7 +311,11 @@ impl Gateway {
     /// The node stops, or is halted.
     fn may_connect(&self) -> Result<(), Error> {
         if self.started.lock().expect("no holder of this lock panics").is_closed {
-            return Err(Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, "the node stops; try again later"));
+            return Err(Error::new(
+                Kind::Unavailable,
+                code::TOOL_SERVER_UNAVAILABLE,
+                "the node stops; try again later",
+            ));
         }
         let halt = self.parts.context.halt();
         if halt.is_halted {
@@ -484,7 +488,7 @@ impl Gateway {
         };
         let secrets: Vec<(String, Secret)> = server.secrets.iter().map(secret).collect::<Result<_, _>>()?;
         let own: Vec<Secret> = secrets.iter().map(|(_, secret)| secret.clone()).collect();
-        let known = self.known_secrets(&Secrets::of(own.iter().cloned()))?;
+        let known = self.known_secrets(&secrets_of(own.iter().cloned()))?;
         let node = Caller::node(&context.namespace);
         let action = context.action("tool.start", ResourceKind::Tool, server.name.as_str())?;
         let name = server.name.as_str();
@@ -534,8 +538,7 @@ impl Gateway {
                 self.may_connect()?;
                 let Session { to_agent, from_agent, exit, .. } = session;
                 tell_end(name.to_owned(), exit, known.clone());
-                let upstream =
-                    Upstream::over_lines(name, to_agent, bridge(from_agent), own, Timeouts::default()).await;
+                let upstream = Upstream::over_lines(name, to_agent, bridge(from_agent), own, Timeouts::default()).await;
                 Ok((upstream.map_err(|error| unavailable(&error, &known))?, Some(leash)))
             }
         }
@@ -700,7 +703,8 @@ fn without_secrets(listed: Listed, known: &Secrets) -> Listed {
 }
 
 /// What is wrong with a tool that holds a secret.
-const HOLDS_SECRET: &str = "what its server says of it holds a secret of this node, so that it is neither shown nor taken";
+const HOLDS_SECRET: &str =
+    "what its server says of it holds a secret of this node, so that it is neither shown nor taken";
 
 /// Whether a text holds a secret; what is hidden could stand in the middle of one.
 fn holds_secret(text: &str, known: &Secrets) -> bool {

@@ -91,15 +91,18 @@ pub(crate) fn headers(given: Vec<(String, Secret)>) -> Result<(HashMap<HeaderNam
         if headers.insert(parsed, value).is_some() {
             return Err(wrong("is given twice"));
         }
-        secrets.extend(parts(secret));
+        secrets.push(secret);
     }
-    Ok((headers, Secrets::of(secrets)))
+    Ok((headers, secrets_of(secrets)))
 }
 
-/// A secret whole, and what follows its first word.
-pub(crate) fn parts(secret: Secret) -> impl Iterator<Item = Secret> {
-    let token = secret.reveal().split_once(' ').map(|(_, token)| Secret::new(token));
-    token.into_iter().chain([secret])
+/// What a server that was given these may not say: each whole, and what follows its first word (`Bearer …`).
+pub fn secrets_of(given: impl IntoIterator<Item = Secret>) -> Secrets {
+    let parts = |secret: Secret| {
+        let token = secret.reveal().split_once(' ').map(|(_, token)| Secret::new(token));
+        token.into_iter().chain([secret])
+    };
+    Secrets::of(given.into_iter().flat_map(parts))
 }
 
 /// The connection, of which nothing is made yet.

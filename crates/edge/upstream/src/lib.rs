@@ -26,6 +26,6 @@ mod tests;
 mod upstream;
 
 pub use error::{MAX_QUOTED_CHARS, UpstreamError};
-pub use http::CONNECT_TIMEOUT_MS;
+pub use http::{CONNECT_TIMEOUT_MS, secrets_of};
 pub use lines::MAX_LINE_BYTES;
 pub use upstream::{MAX_PAGES, Timeouts, Upstream};

@@ -35,7 +35,7 @@ use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
 use crate::{
     client::{Changed, Client, lifecycle, listen},
     error::{Failure, Kind, UpstreamError},
-    http::{self, parts},
+    http,
     lines::{BadLine, Lines},
 };
 
@@ -96,8 +96,7 @@ impl Upstream {
         timeouts: Timeouts,
     ) -> Result<Self, UpstreamError> {
         let (lines, bad_line) = Lines::new(to, from);
-        let secrets = Secrets::of(secrets.into_iter().flat_map(parts));
-        Self::over(name, lines, bad_line, secrets, timeouts).await
+        Self::over(name, lines, bad_line, http::secrets_of(secrets), timeouts).await
     }
 
     /// Speaks to a server over HTTP. The headers go with every request.

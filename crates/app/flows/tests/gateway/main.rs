@@ -5,6 +5,7 @@ mod changed;
 mod common;
 mod findings;
 mod lasting;
+mod processes;
 mod results;
 mod secrets;
 mod server;
