@@ -60,6 +60,7 @@ pub async fn perform(
         (content, _) => content.clone().unwrap_or_default(),
     };
     let owner = tools::owner(context, tools, &action, &agent);
+    caller.guards.extend(tools.and_then(|tools| Some(tools.of_server.as_ref()?.guard.clone())));
     let needs = tools.and_then(|tools| tools.of_server.as_ref()?.tier);
     let question = Question { needs, ..context.question(&caller, action.clone(), Some(owner)) };
     let id = question.id.clone();

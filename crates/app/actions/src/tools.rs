@@ -20,6 +20,7 @@ use steward_ledger::kind;
 use steward_naming::{ActionId, Name, RunId, TraceId};
 use steward_permit::{Action, ResourceKind, Tier, Warrant};
 use steward_seal::{Digest, secret::Secrets};
+use steward_store::Guard;
 use steward_upstream::Upstream;
 use steward_worker::{EndedBy, Grade, Killer, Limits, Mount, Output, Spec, Worker};
 
@@ -62,6 +63,8 @@ pub struct OfServer {
     pub arguments: Value,
     /// From which tier on a person allowed it; none belongs to nobody.
     pub tier: Option<Tier>,
+    /// That it is pinned and allowed as it was looked at.
+    pub guard: Guard,
     /// What is never given to an agent.
     pub secrets: Secrets,
 }

@@ -15,6 +15,9 @@ pub const DEFAULT_RUN_CALLS: u64 = 1_000;
 /// The most tokens of such a run: some dollars' worth of a large model.
 pub const DEFAULT_RUN_TOKENS: u64 = 2_000_000;
 
+/// The most tokens that a call is counted with, whatever its provider says: more than any takes in a year.
+const MAX_COUNTED_TOKENS: u64 = 1 << 40;
+
 /// What a call asks for.
 #[derive(Debug, Clone)]
 pub struct Asks<'a> {
@@ -157,14 +160,17 @@ impl CallRow {
         let ended = Self { settled_at: Some(now), error_code: error.map(str::to_owned), ..self.clone() };
         match used {
             None => Self { status: CallStatus::Unsettled, ..ended },
-            Some((prompt, completion)) => Self {
-                status: CallStatus::Settled,
-                tokens: prompt.saturating_add(completion).min(i64::MAX.cast_unsigned()),
-                micros: price_micros(model, prompt, completion),
-                prompt_tokens: Some(prompt),
-                completion_tokens: Some(completion),
-                ..ended
-            },
+            Some((prompt, completion)) => {
+                let (prompt, completion) = (prompt.min(MAX_COUNTED_TOKENS), completion.min(MAX_COUNTED_TOKENS));
+                Self {
+                    status: CallStatus::Settled,
+                    tokens: prompt + completion,
+                    micros: price_micros(model, prompt, completion),
+                    prompt_tokens: Some(prompt),
+                    completion_tokens: Some(completion),
+                    ..ended
+                }
+            }
         }
     }
 }

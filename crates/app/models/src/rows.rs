@@ -392,7 +392,8 @@ pub enum Of<'a> {
     Run(&'a RunId),
 }
 
-/// What was used since a time, as times are written, summed from the calls.
+/// What was used since a time, as times are written, summed from the calls. A sum that is too large to be counted is the largest there is: a
+/// provider that lies does not keep others from being counted.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -403,7 +404,7 @@ pub fn spent(reader: &Reader<'_>, namespace: &Namespace, of: Of<'_>, since: &str
         Of::Run(run) => ("run = ?3", run.as_str().to_owned()),
     };
     let sql = format!(
-        "SELECT count(*), coalesce(sum(tokens), 0), coalesce(sum(micros), 0) FROM model_call
+        "SELECT count(*), CAST(total(tokens) AS INTEGER), CAST(total(micros) AS INTEGER) FROM model_call
          WHERE namespace = ?1 AND started_at >= ?2 AND {condition}"
     );
     let mut statement = reader.sql().prepare_cached(&sql)?;
@@ -421,7 +422,7 @@ pub fn spent_by_agent_and_model(
     since: &str,
 ) -> Result<Vec<(String, String, Spent, u64)>, StoreError> {
     let mut statement = reader.sql().prepare_cached(
-        "SELECT agent, model, count(*), sum(tokens), sum(micros), count(*) FILTER (WHERE status <> 'settled')
+        "SELECT agent, model, count(*), CAST(total(tokens) AS INTEGER), CAST(total(micros) AS INTEGER), count(*) FILTER (WHERE status <> 'settled')
          FROM model_call WHERE namespace = ?1 AND started_at >= ?2 GROUP BY agent, model ORDER BY agent, model",
     )?;
     let rows = statement.query_map(params![namespace.as_str(), since], |row| {
@@ -485,6 +486,15 @@ pub fn model(reader: &Reader<'_>, namespace: &Namespace, name: &str) -> Result<O
 pub fn models(reader: &Reader<'_>, namespace: &Namespace) -> Result<Vec<ModelRow>, StoreError> {
     let mut statement = reader.sql().prepare_cached(&format!("{MODEL} WHERE namespace = ?1 ORDER BY name"))?;
     Ok(statement.query_map([namespace.as_str()], model_row)?.collect::<Result<_, _>>()?)
+}
+
+/// Whether there is such an agent: a budget of one that there is not would hold nobody.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn has_agent(reader: &Reader<'_>, agent: &Name) -> Result<bool, StoreError> {
+    let mut statement = reader.sql().prepare_cached("SELECT 1 FROM agent WHERE namespace = ?1 AND name = ?2")?;
+    Ok(statement.exists([agent.namespace().as_str(), agent.label().as_str()])?)
 }
 
 /// Every budget of a namespace.

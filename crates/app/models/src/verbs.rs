@@ -70,6 +70,10 @@ impl NewModel {
         if !known || !plain(&self.url) || self.url.contains('?') {
             problem("url", format!("`{}` is none; one looks like `https://example.org/v1`", visible(&self.url)));
         }
+        let authority = self.url.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or_default();
+        if authority.contains('@') {
+            problem("url", "holds a user or a password, which would stand in the ledger; use --secret NAME".to_owned());
+        }
         let upstream = self.upstream.clone().unwrap_or_else(|| self.name.clone());
         if upstream.is_empty() || !plain(&upstream) {
             problem("upstream", format!("`{}` is no name of a model", visible(&upstream)));
@@ -215,6 +219,11 @@ pub async fn set_budget(context: &Context, caller: &Caller, new: &NewBudget) -> 
         None => context.action("budget.set", ResourceKind::Node, context.namespace.as_str())?,
     };
     let granted = context.permit(caller, action, None).await?;
+    if let Some(agent) = &agent
+        && !context.store.read(|reader| rows::has_agent(reader, agent))?
+    {
+        return Err(Error::not_found(format!("agent `{agent}`; `steward agent list` shows them")));
+    }
     let too_much = [new.limits.calls, new.limits.tokens, new.limits.micros]
         .into_iter()
         .flatten()

@@ -63,6 +63,11 @@ impl NewServer {
                 if !known || url.len() > MAX_URL_BYTES || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
                     problem("url", format!("`{}` is none; one looks like `https://example.org/mcp`", visible(url)));
                 }
+                if has_user(url) {
+                    let message =
+                        "holds a user or a password, which would stand in the ledger; use --secret Authorization=NAME";
+                    problem("url", message.to_owned());
+                }
                 Some(Transport::Http(url.clone()))
             }
             _ => {
@@ -95,6 +100,13 @@ impl NewServer {
             _ => Err(Error::problems(problems)),
         }
     }
+}
+
+/// Whether an address holds a user.
+fn has_user(url: &str) -> bool {
+    let authority =
+        url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
+    authority.contains('@')
 }
 
 async fn granted(context: &Context, caller: &Caller, verb: &'static str, server: &Label) -> Result<Granted, Error> {

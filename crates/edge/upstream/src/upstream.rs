@@ -175,7 +175,7 @@ impl Upstream {
         let unheard = Unheard(Some(&self.changed));
         match timeout(self.timeouts.list, self.items()).await {
             Ok(Ok(items)) => {
-                unheard.is_heard();
+                unheard.heard();
                 Ok(Listed::read(&items))
             }
             Ok(Err(failure)) => Err(failure.of(&self.name, false, &self.secrets)),
@@ -286,7 +286,7 @@ impl Upstream {
 struct Unheard<'a>(Option<&'a Changed>);
 
 impl Unheard<'_> {
-    fn is_heard(mut self) {
+    fn heard(mut self) {
         self.0 = None;
     }
 }

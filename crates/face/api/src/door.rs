@@ -44,11 +44,11 @@ pub(crate) async fn admit(State(node): State<Arc<Node>>, request: Request, next:
     if request.uri().path() == "/healthz" {
         return next.run(request).await;
     }
-    match node.places.try_acquire() {
+    let of_agent = AGENTS.iter().any(|of_agents| request.uri().path().starts_with(of_agents));
+    let places = if of_agent { &node.places_of_agents } else { &node.places };
+    match places.try_acquire() {
         // Models think, and tools work, for longer than a request of a person's; what is behind these bounds them itself.
-        Ok(_place) if AGENTS.iter().any(|of_agents| request.uri().path().starts_with(of_agents)) => {
-            next.run(request).await
-        }
+        Ok(_place) if of_agent => next.run(request).await,
         Ok(_place) => {
             let answer = tokio::time::timeout(Duration::from_secs(REQUEST_TIMEOUT_S), next.run(request)).await;
             answer.unwrap_or_else(|_| {

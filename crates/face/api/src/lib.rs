@@ -46,6 +46,10 @@ pub const REQUEST_TIMEOUT_S: u64 = 60;
 /// The most requests that are worked on at once; beyond, callers are told to come back.
 pub const MAX_REQUESTS: usize = 512;
 
+/// The most requests of agents, by their own ways in, that are worked on at once. They have places of their own, so that people can halt a
+/// node that agents keep busy.
+pub const MAX_REQUESTS_OF_AGENTS: usize = 256;
+
 /// Every route.
 pub fn router(node: Arc<Node>) -> Router {
     router_with(node, Router::new())

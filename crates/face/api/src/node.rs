@@ -10,7 +10,7 @@ use steward_app_node::{Context, home::Home};
 use steward_policy::Mistake;
 use tokio::sync::Semaphore;
 
-use crate::{MAX_EXPORTS, MAX_REQUESTS};
+use crate::{MAX_EXPORTS, MAX_REQUESTS, MAX_REQUESTS_OF_AGENTS};
 
 /// What a node is made of, for the faces.
 pub struct NodeParts {
@@ -38,6 +38,8 @@ pub struct Node {
     pub(crate) authorities: Vec<String>,
     pub(crate) demo: bool,
     pub(crate) places: Semaphore,
+    /// Of agents: however busy they are, people come in.
+    pub(crate) places_of_agents: Semaphore,
     pub(crate) exports: Arc<Semaphore>,
     unauthenticated: AtomicU64,
     mistakes: Mutex<Vec<Mistake>>,
@@ -54,6 +56,7 @@ impl Node {
             authorities: parts.authorities,
             demo: parts.demo,
             places: Semaphore::new(MAX_REQUESTS),
+            places_of_agents: Semaphore::new(MAX_REQUESTS_OF_AGENTS),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             unauthenticated: AtomicU64::new(0),
             mistakes: Mutex::new(Vec::new()),

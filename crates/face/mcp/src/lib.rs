@@ -14,11 +14,11 @@
 
 mod server;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -37,6 +37,9 @@ use crate::server::RunServer;
 
 /// The most bytes of a request: what a file of a megabyte takes in base 64, and what is around it.
 pub const MAX_REQUEST_BYTES: usize = 2 << 20;
+
+/// How long a message may take to arrive, in seconds.
+const BODY_WITHIN_S: u64 = 30;
 
 /// The route of a run's own door: whoever reaches it is in that run.
 pub fn of_run(runner: Arc<Runner>, run: RunId) -> Router {
@@ -60,7 +63,11 @@ async fn attached(State(runner): State<Arc<Runner>>, request: Request) -> Respon
         Err(error) => return refused(&error),
     };
     let Actor::Agent { name, .. } = &caller.actor else { return refused(&Error::broken("only agents come here")) };
-    match runner.run_of(name) {
+    let run = match runner.run_of(name) {
+        Ok(run) => runner.attends(&run, &caller).await.map(|()| run),
+        Err(error) => Err(error),
+    };
+    match run {
         Ok(run) => answer(RunServer::new(Arc::clone(&runner), run, Some(caller)), request).await,
         Err(error) => refused(&error),
     }
@@ -87,6 +94,24 @@ fn agent_only(caller: Caller) -> Result<Caller, Error> {
 }
 
 async fn answer(server: RunServer, request: Request) -> Response {
+    // Whole before anything is held for it: who sends a byte a minute is not waited for.
+    let (parts, body) = request.into_parts();
+    let reading = to_bytes(body, MAX_REQUEST_BYTES);
+    let body = match tokio::time::timeout(Duration::from_secs(BODY_WITHIN_S), reading).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let message = format!("the message has more than {MAX_REQUEST_BYTES} bytes, or broke off");
+            return refused(&Error::new(Kind::Invalid, code::BODY_TOO_LARGE, message));
+        }
+        Err(_) => {
+            return refused(&Error::new(
+                Kind::Invalid,
+                code::TIMEOUT,
+                "the message did not arrive in time; send it at once",
+            ));
+        }
+    };
+    let request = Request::from_parts(parts, Body::from(body));
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
@@ -103,6 +128,7 @@ fn refused(error: &Error) -> Response {
     let status = match error.kind {
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
         Kind::Refused => StatusCode::FORBIDDEN,
+        Kind::Invalid => StatusCode::BAD_REQUEST,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };

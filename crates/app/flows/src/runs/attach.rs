@@ -103,6 +103,14 @@ pub struct Brief {
 }
 
 impl Runner {
+    /// Whether an agent may speak in a run with this key.
+    ///
+    /// # Errors
+    /// It is not its run, or the key does not cover acting.
+    pub async fn attends(&self, run: &RunId, by: &Caller) -> Result<(), Error> {
+        own_key(self, run, by).await
+    }
+
     /// The run that an agent is in, if this process drives it.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use steward_governor::{Command, Phase, Plan, Refusal};
 use steward_naming::RunId;
 use steward_permit::{Action, ActionName, Actor, DenialCode, ResourceKind, RunUse, Tier};
 use steward_state::Rate;
+use steward_store::Guard;
 
 use super::{
     follow::artifacts,
@@ -73,7 +74,7 @@ pub(crate) async fn answer(
         }
         None => match call.tool.as_str() {
             "submit_plan" => submit(runner, id, call, by).await,
-            "report_problem" => report(runner, id, call).await,
+            "report_problem" => report(runner, id, call, by).await,
             "finish" => finish(runner, id, call, by).await,
             _ => match too_many(live, call) {
                 Some(error) => Err(error),
@@ -135,7 +136,9 @@ pub(crate) async fn own_key(runner: &Runner, id: &RunId, by: &Caller) -> Result<
         let message = "a key that is good for one request is too little for a run";
         return Err(Error::new(Kind::Refused, code::KEY_SINGLE_USE, message));
     }
-    Ok(())
+    // A key that does not cover acting says nothing in a run: finishing, and erring, are acts.
+    let action = context.action("run.attend", ResourceKind::Agent, agent.to_string())?;
+    context.allow(by, action, Some(agent.to_string())).await
 }
 
 /// The run and the agent as the caller of its actions, if it still holds what it needs.
@@ -229,7 +232,8 @@ async fn attempt_act(
     let mut tools = runner.tools(&standing.run, live)?;
     // Before it is decided: what was allowed a while ago may not be now.
     let mut place = None;
-    if asked.action == TOOL_CALL {
+    // By the name that it is offered under: who asks for the bare action names a tool that is nobody's.
+    if asked.action == TOOL_CALL && asked.content.is_some() {
         place = live.running.place_to_call().await;
         if place.is_none() {
             return Err(Error::new(Kind::Refused, code::RUN_OVER, "the run ended before the tool was called"));
@@ -266,6 +270,10 @@ pub(crate) async fn within_packet(
 /// # Errors
 /// It asks too often.
 pub(crate) fn may_ask(runner: &Runner, id: &RunId) -> Result<(), Error> {
+    if runner.live(id).is_some_and(|live| live.asked.fetch_add(1, Ordering::Relaxed) >= MAX_ACTIONS) {
+        let message = format!("a run does at most {MAX_ACTIONS} actions; finish, and go on in another run");
+        return Err(Error::new(Kind::Unavailable, code::RATE_LIMITED, message));
+    }
     match slow_down(runner, id) {
         None => Ok(()),
         Some(wait_ms) => {
@@ -296,7 +304,8 @@ async fn of_server(
         Ok(Ready { upstream, row, secrets }) => {
             let arguments = asked.content.as_deref().unwrap_or(b"{}");
             let arguments = serde_json::from_slice(arguments).map_err(Error::broken)?;
-            Ok(Some(OfServer { upstream, tool: row.name, arguments, tier: row.tier, secrets }))
+            let guard = row.guard();
+            Ok(Some(OfServer { upstream, tool: row.name, arguments, tier: row.tier, guard, secrets }))
         }
         Err(NotReady::Unknown) => Ok(None),
         Err(NotReady::Trouble(error)) => Err(error),
@@ -472,8 +481,13 @@ async fn refuse_plan(runner: &Runner, id: &RunId, tier: Tier, error: Error) -> R
     Err(error)
 }
 
+/// What must still hold of a key that somebody came with.
+fn guards_of(by: Option<&Caller>) -> Vec<Guard> {
+    by.map(|by| by.guards.clone()).unwrap_or_default()
+}
+
 /// The agent reports a problem: an error, charged.
-async fn report(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error> {
+async fn report(runner: &Runner, id: &RunId, call: &Call, by: Option<&Caller>) -> Result<Value, Error> {
     let read = || {
         protocol::only(&call.arguments, &["message", "kind"], "report_problem")?;
         let kind = call.arguments.get("kind").and_then(Value::as_str).unwrap_or(code::REPORTED);
@@ -482,7 +496,8 @@ async fn report(runner: &Runner, id: &RunId, call: &Call) -> Result<Value, Error
     match read() {
         Err(error) => Err(charged(runner, id, error).await),
         Ok((kind, message)) => {
-            let stepped = runner.step(id, Command::Error { kind, message }).await?;
+            let more = || Joined { holds: guards_of(by), ..Joined::default() };
+            let stepped = runner.step_with(id, Command::Error { kind, message }, None, more).await?;
             let left = stepped.run.state.left();
             Ok(json!({"errors_left": left.max_total_errors}))
         }
@@ -507,6 +522,7 @@ async fn finish(runner: &Runner, id: &RunId, call: &Call, by: Option<&Caller>) -
     let summary = call.arguments.get("summary").and_then(Value::as_str).map(|text| visible(text, MAX_SUMMARY));
     let more = || Joined {
         detail: summary.iter().map(|summary| ("summary", summary.as_str().into())).collect(),
+        holds: guards_of(by),
         ..Joined::default()
     };
     match runner.step_with(id, Command::Finish { artifacts: written }, None, more).await {

@@ -21,7 +21,7 @@ use steward_ledger::kind;
 use steward_model::{
     Answer, BreakerState, ChatRequest, ChatStream, EmbedRequest, Limits, ModelError, Provider, WireKind,
 };
-use steward_naming::{ActionId, Name, RunId};
+use steward_naming::{ActionId, KeyId, Name, RunId};
 use steward_permit::{Action, ActionName, Actor, DenialCode, Resource, ResourceKind, Warrant};
 use steward_policy::Question;
 use steward_seal::{Digest, secret::Secrets};
@@ -44,6 +44,9 @@ const MAX_TRIED: usize = 4;
 
 /// How often it is looked whether an agent outside of a run may still do something, in milliseconds.
 const LOOK_EVERY_MS: u64 = 500;
+
+/// How long an answer may be passed on, in seconds: longer than a provider may take, for one who reads slowly.
+const STREAM_WITHIN_S: u64 = 15 * 60;
 
 /// How often a call begins anew because another began in the same moment.
 const ATTEMPTS: u32 = 16;
@@ -130,6 +133,8 @@ struct Begun {
 struct Ends {
     /// Held as long as the call lasts.
     _places: Vec<OwnedSemaphorePermit>,
+    /// The key that its agent came with, if it came with one.
+    key: Option<KeyId>,
     /// Held until its end is on record: nobody takes it for left behind.
     working: Working,
     effect: EffectRow,
@@ -230,23 +235,32 @@ impl Runner {
         }
         let mut next = models::find(&self.context, model)?;
         let mut tried = Vec::new();
+        let mut first = None;
         loop {
             tried.push(next.name.clone());
             let ended = self.ask_one(&asking, &next, request).await;
             let (error, falls_back) = match ended {
                 Ok(said) => return Ok(said),
-                Err(Failed::Refused(error)) => return Err(self.charged(&asking, error).await),
+                // That a fallback is refused is not the agent's doing: it asked for another.
+                Err(Failed::Refused(error)) => match first {
+                    Some(first) => return Err(first),
+                    None => return Err(self.charged(&asking, error).await),
+                },
                 Err(Failed::Asked { error, falls_back }) => (error, falls_back),
             };
             let other =
                 next.fallback.as_ref().filter(|other| falls_back && !tried.contains(other) && tried.len() < MAX_TRIED);
-            let Some(other) = other else { return Err(error) };
+            // One that the agent could not ask for itself is not asked in its place.
+            let usable = self.usable_models(&asking).unwrap_or_default();
+            let other = other.filter(|other| usable.iter().any(|model| model.name == **other));
+            let Some(other) = other else { return Err(first.unwrap_or(error)) };
             tracing::warn!(
                 model = next.name.as_str(),
                 fallback = other.as_str(),
                 code = error.code,
                 "a model could not answer"
             );
+            first.get_or_insert(error);
             next = models::find(&self.context, other.as_str())?;
         }
     }
@@ -342,8 +356,10 @@ impl Runner {
         let done = context.commit(change).await?;
         let seq = done.recorded.seq;
         let effect = EffectRow { entry_seq: seq, ..effect };
+        let key = who.caller.key.as_ref().map(|key| key.id.clone());
         let ends = Ends {
             _places: places,
+            key,
             working,
             effect,
             call: CallRow { entry_seq: seq, ..reserved.call },
@@ -365,7 +381,7 @@ impl Runner {
         };
         let answered = tokio::select! {
             biased;
-            () = self.silenced(&ends.effect.agent, live.as_deref()) => {
+            () = self.silenced(&ends.effect.agent, ends.key.as_ref(), live.as_deref()) => {
                 let error = Error::new(Kind::Refused, code::RUN_OVER, "the run ended, or the agent may do nothing any more");
                 self.ended(ends, None, Some(&error), None).await.map_err(Failed::Refused)?;
                 return Err(Failed::Refused(error));
@@ -405,12 +421,13 @@ impl Runner {
         to: mpsc::Sender<Result<Value, Error>>,
     ) {
         let mut passed = Vec::new();
+        let until = tokio::time::Instant::now() + Duration::from_secs(STREAM_WITHIN_S);
         let mut failed = None;
         let mut whole = false;
         loop {
             let piece = tokio::select! {
                 biased;
-                () = self.silenced(&ends.effect.agent, live.as_deref()) => {
+                () = self.silenced(&ends.effect.agent, ends.key.as_ref(), live.as_deref()) => {
                     let error = Error::new(Kind::Refused, code::RUN_OVER, "the run ended, or the agent may do nothing any more");
                     let _ = to.try_send(Err(error.clone()));
                     failed = Some(error);
@@ -429,7 +446,14 @@ impl Runner {
                 }
                 Some(Ok(chunk)) => {
                     passed.extend(serde_json::to_vec(&chunk).unwrap_or_default());
-                    if to.send(Ok(chunk)).await.is_err() {
+                    // Who reads slowly is waited for no longer than the run lasts, and a whole answer may take.
+                    let sent = tokio::select! {
+                        biased;
+                        () = self.silenced(&ends.effect.agent, ends.key.as_ref(), live.as_deref()) => None,
+                        () = tokio::time::sleep_until(until) => None,
+                        sent = to.send(Ok(chunk)) => Some(sent.is_ok()),
+                    };
+                    if sent != Some(true) {
                         failed = Some(Error::new(
                             Kind::Unavailable,
                             code::INTERRUPTED,
@@ -440,7 +464,8 @@ impl Runner {
                 }
                 Some(Err(error)) => {
                     let error = told(&error, Some(&ends.effect.id));
-                    let _ = to.send(Err(error.clone())).await;
+                    // If it has no room, its end tells it.
+                    let _ = to.try_send(Err(error.clone()));
                     failed = Some(error);
                     break;
                 }
@@ -462,7 +487,7 @@ impl Runner {
         error: Option<&Error>,
         written: Option<(Digest, u64)>,
     ) -> Result<(), Error> {
-        let Ends { working, effect, call, model, _places: places } = ends;
+        let Ends { working, effect, call, model, _places: places, key: _ } = ends;
         let settled = call.settled(used, &model, self.context.now(), error.map(|error| error.code));
         let beside = Beside {
             rows: vec![(settled.row(), call.guard())],
@@ -496,19 +521,34 @@ impl Runner {
         .collect()
     }
 
-    /// Waits until whoever asks may not ask any more: the run is over; or, outside of one, the agent is revoked or the node halted.
-    async fn silenced(&self, agent: &Name, live: Option<&Live>) {
-        match live {
-            Some(live) => live.over().await,
-            None => loop {
+    /// Waits until whoever asks may not ask any more: the run is over; or, of one that came with a key, the key or the agent was revoked, or
+    /// the node halted.
+    async fn silenced(&self, agent: &Name, key: Option<&KeyId>, live: Option<&Live>) {
+        let over = async {
+            match live {
+                Some(live) => live.over().await,
+                None => std::future::pending().await,
+            }
+        };
+        let revoked = async {
+            let Some(key) = key else { return std::future::pending().await };
+            loop {
                 tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
-                let row = self.context.store.read(|reader| steward_app_agents::rows::agent(reader, agent));
-                let is_active =
-                    row.is_ok_and(|row| row.is_some_and(|row| row.status == steward_app_agents::rows::Status::Active));
+                let namespace = &self.context.namespace;
+                let found = self.context.store.read(|reader| {
+                    let agent = steward_app_agents::rows::agent(reader, agent)?;
+                    Ok::<_, Error>((agent, steward_app_people::rows::api_key(reader, namespace, key)?))
+                });
+                let Ok((Some(agent), Some(key))) = found else { return };
+                let is_active = agent.status == steward_app_agents::rows::Status::Active && key.status == "active";
                 if !is_active || self.context.halt().is_halted {
                     return;
                 }
-            },
+            }
+        };
+        tokio::select! {
+            () = over => {}
+            () = revoked => {}
         }
     }
 
@@ -550,6 +590,10 @@ impl Runner {
                     ));
                 };
                 let lock = self.context.store.read(|reader| steward_app_runs::lock(reader, name))?;
+                if let Some(run) = &lock.run {
+                    let message = format!("`{name}` is in {run}, whose packet binds it; ask again once that is over");
+                    return Err(Error::new(Kind::Refused, code::RUN_OVER, message));
+                }
                 let mut caller = (**caller).clone();
                 // A run that begins in the same moment wins: its packet binds the agent.
                 let guard: Guard = lock.guard();

@@ -66,7 +66,7 @@ async fn asi03_a_key_for_reading_acts() {
     let error = call(&node, &id, Some(narrow), READ, page("a")).await.expect_err("refused");
     assert_eq!(error.code, "FORBIDDEN");
     assert!(error.message.contains("keys/act"), "{}", error.message);
-    assert_eq!(refusals(&node), [of_reader("tool.call", "wiki/read_page", "FORBIDDEN")]);
+    assert_eq!(refusals(&node), [of_reader("run.attend", "reader.acme.internal", "FORBIDDEN")]);
     assert_eq!(server.calls(), []);
     let own = with_key(&node, "reader", &[Scope::Act], false).await;
     call(&node, &id, Some(own), READ, page("a")).await.expect("the twin");
