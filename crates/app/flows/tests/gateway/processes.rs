@@ -234,7 +234,10 @@ async fn a_halt_ends_servers_and_none_is_started_until_it_is_lifted() {
     allow(&node, "read_page", None).await;
     assert_eq!((node.worker().alive(), entries(&node, kind::TOOL_SERVER_STARTED).len()), (0, 1));
     runner.resume(&admin, "looked").await.expect("resumed");
-    let playing = async { tokio::spawn(play(node.worker().next().await, Arc::clone(&part))) };
+    let playing = async {
+        let played = node.worker().next().await;
+        tokio::spawn(play(played, Arc::clone(&part)));
+    };
     let (view, _) = tokio::join!(runner.gateway.show(&admin, "wiki"), playing);
     assert_eq!(view.expect("shown").trouble, None);
 }
