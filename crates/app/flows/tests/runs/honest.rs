@@ -21,8 +21,11 @@ async fn a_halt_before_or_in_verify_completes_nothing() {
         let criteria = json!([{"kind": "artifact", "path": "/reports/never.md"}]);
         let (id, mut agent) = executing(&node, &olivia, &packet_with(&name, "/success_criteria", criteria)).await;
         agent.call("fs.write", report()).await;
-        agent.call("finish", json!({})).await;
         agents.push((id, agent));
+    }
+    // All at the end: who is finished is verified a second later, on its own.
+    for (_, agent) in &mut agents {
+        agent.call("finish", json!({})).await;
     }
     let (_, mut stopped) = node.runner().halt(&node.again(&olivia), "a fire drill").await.expect("halted");
     for (id, agent) in &agents {

@@ -54,7 +54,7 @@ fn acknowledged_is_there(house: &House, found: &Snapshot, context: &str) {
         }
     });
     // What agents were told, they told the host outside.
-    for target in house.host.asked().values().flatten() {
+    for target in house.host.asked().values().flatten().filter(|target| target.starts_with('/')) {
         let (run, told) = target.trim_start_matches('/').split_once('?').expect("a run, and what it was told");
         match told.split_once('=') {
             Some(("acted", id)) => {
