@@ -147,7 +147,7 @@ mod tests {
     use steward_governor::Template;
     use steward_wire::AddAgent;
 
-    use super::{InitArgs, Starter, init};
+    use super::{InitArgs, OFFLINE_AGENT, Starter, init};
     use crate::testing::session;
 
     #[test]
@@ -169,7 +169,11 @@ mod tests {
             let manifest = fs::read_to_string(folder.join("agent.toml")).expect("it is there");
             let agent: AddAgent = toml::from_str(&manifest).expect("a manifest");
             assert_eq!(agent.tier, "T2");
-            assert_eq!(agent.command.expect("a command")[1], format!("/programs/reporter/{}", starter.program().1));
+            let expected = match starter {
+                Starter::Offline => OFFLINE_AGENT.to_owned(),
+                Starter::Python | Starter::Shell => format!("/programs/reporter/{}", starter.program().1),
+            };
+            assert_eq!(agent.command.expect("a command")[1], expected);
             let packet = fs::read(folder.join("packet.json")).expect("it is there");
             Template::read(&packet, &"acme.internal".parse().expect("a namespace")).expect("a template");
 

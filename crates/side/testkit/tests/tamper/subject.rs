@@ -8,6 +8,10 @@ use std::{
 
 use rusqlite::{Connection, types::Value};
 use serde_json::json;
+use steward_app_flows::runs::Asking;
+use steward_app_models::{Limits, NewBudget, NewModel};
+use steward_app_tools::NewServer;
+use steward_gateway::ToolDefinition;
 use steward_ledger::{Audit, FindingCode, Place, Report, TreeHead};
 use steward_permit::{Role, Scope, Tier};
 use steward_policy::Source;
@@ -159,6 +163,31 @@ async fn revoked_in_a_run(node: &TestNode, otto: &Known) {
     node.runner().resume(&node.admin().await, "over").await.expect("resumed");
 }
 
+/// A server of tools and a model that nobody can reach, a budget, and a call that failed: a row in every table of these.
+async fn with_tools_and_models(node: &TestNode, own: &Known) {
+    let (context, admin) = (node.context(), node.admin().await);
+    let server =
+        NewServer { name: "files".to_owned(), url: Some("http://127.0.0.1:9/mcp".to_owned()), ..NewServer::default() };
+    steward_app_tools::add(context, &admin, &server).await.expect("added");
+    let tool = json!({"name": "read", "description": "Reads.", "inputSchema": {"type": "object"}});
+    let tool = ToolDefinition::read(&tool).expect("a tool");
+    steward_app_tools::pin(context, &admin, "files", &[tool]).await.expect("pinned");
+    steward_app_tools::allow(context, &admin, "files", None, Some(Tier::T1), false).await.expect("allowed");
+    let model = NewModel {
+        name: "fast".to_owned(),
+        wire: "openai".to_owned(),
+        url: "http://127.0.0.1:9/v1".to_owned(),
+        ..NewModel::default()
+    };
+    steward_app_models::add(context, &admin, &model).await.expect("added");
+    let limits = Limits { calls: Some(9), ..Limits::default() };
+    let budget = NewBudget { agent: None, per: "day".to_owned(), limits };
+    steward_app_models::set_budget(context, &admin, &budget).await.expect("set");
+    let question = json!({"model": "fast", "messages": [{"role": "user", "content": "hi"}]});
+    let asked = node.runner().chat(Asking::Outside(Box::new(node.again(own))), question).await;
+    assert_eq!(asked.expect_err("nobody is there").code, "MODEL_UNAVAILABLE");
+}
+
 impl Subject {
     /// A node that works: people, keys, agents, files, refusals, a reload, a restart; then it is stopped.
     pub(crate) fn build() -> Self {
@@ -213,6 +242,7 @@ impl Subject {
                     steward_app_people::disable(node.context(), &admin, &name).await.expect("disabled");
                 }
                 70 => revoked_in_a_run(&node, &otto).await,
+                80 => with_tools_and_models(&node, &own).await,
                 _ => {}
             }
         }
@@ -244,18 +274,24 @@ impl Subject {
     fn describe(&self) -> Vec<Table> {
         let copy = self.copy();
         let sql = copy.sql();
-        let tables: [(&'static str, &'static [&'static str]); 11] = [
+        let tables: [(&'static str, &'static [&'static str]); 17] = [
             ("agent", &["namespace", "name"]),
             ("api_key", &["namespace", "id"]),
             ("credential", &["namespace", "id"]),
             ("effect", &["namespace", "id"]),
             ("halt", &["namespace"]),
             ("handoff", &["namespace", "id"]),
+            ("model", &["namespace", "name"]),
+            ("model_budget", &["namespace", "holder", "per"]),
+            ("model_call", &["namespace", "id"]),
+            ("model_turn", &["namespace"]),
             ("person", &["namespace", "name"]),
             ("policy", &["namespace"]),
             ("revocation", &["namespace", "id"]),
             ("run", &["namespace", "id"]),
             ("run_lock", &["namespace", "agent"]),
+            ("tool", &["namespace", "server", "name"]),
+            ("tool_server", &["namespace", "name"]),
         ];
         let known: Vec<String> = sql
             .prepare(
