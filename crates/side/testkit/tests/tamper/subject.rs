@@ -177,10 +177,12 @@ async fn with_tools_and_models(node: &TestNode, own: &Known) {
         name: "fast".to_owned(),
         wire: "openai".to_owned(),
         url: "http://127.0.0.1:9/v1".to_owned(),
+        input_micros: Some(1),
+        output_micros: Some(2),
         ..NewModel::default()
     };
     steward_app_models::add(context, &admin, &model).await.expect("added");
-    let limits = Limits { calls: Some(9), ..Limits::default() };
+    let limits = Limits { calls: Some(9), tokens: Some(1_000_000), micros: Some(1_000_000) };
     let budget = NewBudget { agent: None, per: "day".to_owned(), limits };
     steward_app_models::set_budget(context, &admin, &budget).await.expect("set");
     let question = json!({"model": "fast", "messages": [{"role": "user", "content": "hi"}]});
