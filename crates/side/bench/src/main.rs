@@ -11,7 +11,9 @@
 //! Deliberately absent: a harness of statistics. Each measure runs us and the peer in turns, a few rounds each, and adds the
 //! rounds up.
 
+mod agents;
 mod append;
+mod called;
 mod decide;
 mod measure;
 mod peers;
@@ -71,9 +73,18 @@ enum Measure {
         #[arg(long, env = "STEWARD_BENCH_PYTHON")]
         python: Option<PathBuf>,
     },
+    /// What governance costs an agent: a tool call and a streamed model call, beside the same ones made directly.
+    Agents {
+        /// The node's executable; the one beside this one if not said.
+        #[arg(long)]
+        steward: Option<PathBuf>,
+    },
     /// Serves the bare route that `record` compares with, until it is killed.
     #[command(hide = true)]
     Route,
+    /// Serves the tool and the model that `agents` calls, until it is killed.
+    #[command(hide = true)]
+    Called,
 }
 
 fn main() -> Result<()> {
@@ -83,6 +94,8 @@ fn main() -> Result<()> {
         Measure::Verify { entries } => verify::run(entries)?,
         Measure::Record { seconds, steward, python } => record::run(seconds, steward, python)?,
         Measure::Runs { steward, python } => runs::run(steward, python)?,
+        Measure::Agents { steward } => agents::run(steward)?,
+        Measure::Called => return called::serve(),
         Measure::Route => return peers::serve_route(),
     };
     print!("{section}");

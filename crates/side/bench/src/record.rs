@@ -103,8 +103,8 @@ fn request(address: SocketAddr, key: Option<&str>) -> Result<Vec<u8>> {
     .into_bytes())
 }
 
-/// Asks once on a connection. Fails unless the answer is 200.
-async fn ask(stream: &TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> Result<()> {
+/// Sends a request.
+pub(crate) async fn send(stream: &TcpStream, request: &[u8]) -> Result<()> {
     let mut rest = request;
     while !rest.is_empty() {
         stream.writable().await?;
@@ -114,6 +114,12 @@ async fn ask(stream: &TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> Result
             Err(error) => return Err(error.into()),
         }
     }
+    Ok(())
+}
+
+/// Asks once on a connection. Fails unless the answer is 200.
+pub(crate) async fn ask(stream: &TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> Result<()> {
+    send(stream, request).await?;
     buffer.clear();
     let mut some = [0; 4096];
     loop {
@@ -251,9 +257,9 @@ async fn looks(address: SocketAddr, key: &str) -> Result<(Vec<Duration>, usize)>
     Ok((times, uncovered))
 }
 
-/// Starts the bare route, which says where it listens.
-fn start_route() -> Result<(Server, SocketAddr)> {
-    let mut child = Command::new(std::env::current_exe()?).arg("route").stdout(Stdio::piped()).spawn()?;
+/// Starts this program again to serve `what`; it says where it listens.
+pub(crate) fn start_beside(what: &str) -> Result<(Server, SocketAddr)> {
+    let mut child = Command::new(std::env::current_exe()?).arg(what).stdout(Stdio::piped()).spawn()?;
     let out = child.stdout.take().context("its output")?;
     let server = Server(child);
     let mut line = String::new();
@@ -291,7 +297,7 @@ async fn measure(seconds: u64, steward: Option<PathBuf>, python: Option<PathBuf>
     let syncs_after = syncs_per_second(folder.path())?;
     let (mut looked, uncovered) = looks(address, &key).await?;
     drop(server);
-    let (server, address) = start_route()?;
+    let (server, address) = start_beside("route")?;
     let route = load(&server, address, &request(address, None)?, ROUTE_FOR, None).await?;
     drop(server);
     let toolkit = python.as_deref().map(toolkit::measure).transpose()?;

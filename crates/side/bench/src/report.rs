@@ -42,8 +42,10 @@ fn table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
 impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, title, goals, parts } = self;
-        let head = ["what", "goal", "measured", ""].map(str::to_owned);
-        writeln!(f, "## {title}\n\n{}", table(&head, goals))?;
+        writeln!(f, "## {title}\n")?;
+        if !goals.is_empty() {
+            writeln!(f, "{}", table(&["what", "goal", "measured", ""].map(str::to_owned), goals))?;
+        }
         for part in parts {
             writeln!(f, "{part}")?;
         }
