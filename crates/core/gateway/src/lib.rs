@@ -10,7 +10,7 @@
 //!
 //! A tool of somebody else is text that a model will read, written by somebody who may change it tomorrow. So four things hold:
 //! a definition has limits ([`ToolDefinition::read`]), what a person agreed to is pinned by its digest ([`compare`]), what
-//! speaks to the model behind the person's back is shown to them first ([`inspect`], [`inspect_all`]), and what comes back of a
+//! speaks to the model behind the person's back is shown to them first ([`inspect()`], [`inspect_all`]), and what comes back of a
 //! call is bounded, free of the node's secrets, and without anything that cannot be seen ([`bound`]).
 //!
 //! Deliberately absent: connections (that is `upstream`), what is pinned at the moment (the store's), whether a tool may be

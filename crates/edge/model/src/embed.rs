@@ -68,7 +68,7 @@ impl EmbedRequest {
         self.body.get("model").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A number of tokens that the input does not exceed: see [`ChatRequest::prompt_bound`].
+    /// A number of tokens that the input does not exceed: see [`ChatRequest::prompt_bound`](crate::ChatRequest::prompt_bound).
     pub fn prompt_bound(&self) -> u64 {
         let inputs = self.body.get("input").and_then(Value::as_array).map_or(1, Vec::len);
         count(bytes(&self.body).len()).saturating_add(count(inputs) * FRAME_TOKENS)
