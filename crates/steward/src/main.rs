@@ -26,6 +26,9 @@ const MISUSED: u8 = 2;
 /// The node could not start, or stopped because something is broken.
 const FAILED: u8 = 1;
 
+/// The stack of each worker, in bytes: Cedar refuses to evaluate a policy where little of it is left, which is a denial.
+const STACK_BYTES: usize = 8 << 20;
+
 fn main() -> ExitCode {
     // In a sandbox, before there are threads: these are for the node itself to start, and stand in no help.
     let mut arguments = std::env::args_os().skip(1);
@@ -36,7 +39,8 @@ fn main() -> ExitCode {
         _ => {}
     }
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: no runtime: {error}");

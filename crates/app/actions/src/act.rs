@@ -5,16 +5,17 @@
 //! If the process dies on any line, [`crate::settle_interrupted`] finishes, and if it lives and cannot record how an effect
 //! ended, [`crate::settle_left_behind`] does; nothing is dispatched a second time.
 
-use steward_app_node::{Caller, Context, Error, Granted, Kind, Noted, code};
+use steward_app_node::{Caller, Case, Context, Error, Granted, Kind, Noted, code};
 use steward_ledger::kind;
 use steward_naming::{ActionId, Name};
 use steward_permit::{Action, Actor, Denial, Matched, Ruling, Warrant};
 use steward_policy::Question;
-use steward_seal::Digest;
+use steward_seal::{Digest, json};
 use steward_store::Recorded;
+use steward_worker::GrantPath;
 
 use crate::{
-    asked::Asked,
+    asked::{Asked, argv},
     rows::{EffectRow, Status},
     settle::{blocking, discard, failed, settle, settled},
     tools::{self, Done, Tool, Tools},
@@ -64,7 +65,11 @@ pub async fn perform(
     let needs = tools.and_then(|tools| tools.of_server.as_ref()?.tier);
     let question = Question { needs, ..context.question(&caller, action.clone(), Some(owner)) };
     let id = question.id.clone();
-    let granted = decided(context, &caller, question, &asked).await?;
+    let case = case(context, &agent, &asked, tool);
+    let granted = context
+        .decide_case(&caller, question, &asked.refusal(), case)
+        .await?
+        .map_err(|(denial, noted)| noted.tell(Error::from(&denial)))?;
     let Some(tool) = tool else {
         return no_tool(context, &caller, granted, &action, &asked).await;
     };
@@ -85,6 +90,20 @@ pub async fn perform(
     let status = effect.status.as_str();
     tracing::info!(action.id = id.as_str(), agent.name = %agent, status, "an action was settled");
     Ok(Done { id, effect: Some(effect), product })
+}
+
+/// What a person is shown who must approve it: what would be written, run or sent; and of a file what it would replace.
+async fn case(context: &Context, agent: &Name, asked: &Asked, tool: Option<Tool>) -> Result<Case, Error> {
+    let document = match argv(asked) {
+        Some(argv) => Some(json::canonical(&argv).map_err(Error::broken)?),
+        None => asked.content.clone(),
+    };
+    let mut before = None;
+    if let (Some(Tool::Write), Ok(path)) = (tool, GrantPath::parse(&asked.resource)) {
+        let (folders, agent) = (std::sync::Arc::clone(&context.folders), agent.clone());
+        before = blocking(move || folders.contents(&agent, &path)).await?.map_err(Error::broken)?;
+    }
+    Ok(Case { document, before, ..Case::default() })
 }
 
 /// Records that something was permitted which nothing here does.

@@ -130,6 +130,12 @@ impl Explained {
             let meaning = policy.description.as_deref().unwrap_or("it has no description").trim_end_matches('.');
             sentences.push(format!("Policy {} in {}: {meaning}.", policy.id, policy.file));
         }
+        let said = body.detail.get("approved_by").and_then(|list| list.as_array());
+        if let Some(by) = said {
+            let by: Vec<&str> = by.iter().filter_map(|name| name.as_str()).collect();
+            let review = body.detail.get("review").and_then(|id| id.as_str()).unwrap_or_default();
+            sentences.push(format!("{} approved exactly this, in {review}.", by.join(" and ")));
+        }
         let of_run = decision.code.is_some_and(DenialCode::is_of_run);
         if of_run {
             sentences.push(format!("The reason: {}.", decision.errors.join("; ").trim_end_matches('.')));
@@ -182,6 +188,8 @@ fn refused(code: Option<DenialCode>) -> String {
             "It was refused, because what the tool's server says of it is not what a person looked at and pinned."
         }
         Some(DenialCode::OverBudget) => "It was refused, because a budget for models has nothing left for it.",
+        Some(DenialCode::NeedsReview) => "It was not done, because a person must approve it first.",
+        Some(DenialCode::ReviewRefused) => "It was refused, because a person was asked and said no, or nobody answered in time.",
         Some(DenialCode::NotPermitted) | None => {
             "It was refused, because no policy permits it; what is not permitted is refused."
         }

@@ -4,6 +4,7 @@ use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_ledger::kind;
 use steward_naming::{ActionId, RunId};
 use steward_permit::ResourceKind;
+use steward_store::{Guard, Row};
 
 use crate::{
     rows::{self, EffectRow, Status},
@@ -37,7 +38,7 @@ pub async fn effects(
     })?)
 }
 
-/// Says whether an effect happened, of which the node does not know it. Nothing is done again.
+/// Says whether an effect happened, of which the node does not know it, and writes `more` with it. Nothing is done again.
 ///
 /// # Errors
 /// It is not allowed; there is no such effect; or it is known what became of it.
@@ -47,6 +48,7 @@ pub async fn resolve(
     id: &ActionId,
     happened: bool,
     reason: &str,
+    more: Vec<(Row, Guard)>,
 ) -> Result<EffectRow, Error> {
     if reason.trim().is_empty() || reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
         return Err(Error::invalid(format!(
@@ -69,7 +71,7 @@ pub async fn resolve(
         settled_at: Some(context.now()),
         ..effect
     };
-    let change = context
+    let mut change = context
         .change(caller, granted, kind::EFFECT_RESOLVED, id.as_str())
         .urgent()
         .guard(guard)
@@ -77,6 +79,9 @@ pub async fn resolve(
         .outcome(outcome(&row))
         .detail("happened", happened)
         .detail("reason", reason);
+    for (row, guard) in more {
+        change = change.guard(guard).row(row);
+    }
     let done = context.commit(change).await?;
     Ok(EffectRow { entry_seq: done.recorded.seq, ..row })
 }

@@ -293,3 +293,12 @@ fn parse<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(column: usi
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e))
     })
 }
+
+/// How many effects of a run succeeded.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn succeeded_of_run(reader: &Reader<'_>, run: &RunId) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM effect WHERE run = ?1 AND status = 'succeeded'";
+    Ok(reader.sql().prepare_cached(sql)?.query_row([run.as_str()], |row| row.get(0))?)
+}

@@ -136,6 +136,8 @@ impl Manifest {
             command: self.command.clone(),
             packet,
             protocol,
+            tier_since: None,
+            tier_before: None,
             allowed: 0,
             refused: 0,
             entry_seq: 0,

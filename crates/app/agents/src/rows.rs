@@ -61,6 +61,14 @@ Migration {
 ALTER TABLE agent ADD COLUMN protocol TEXT CHECK (protocol IN ('mcp'));
 ",
 },
+// Since when it has its tier, if not from the beginning; and the tier that was taken from it, which can be appealed for.
+Migration {
+    name: "agents-0004",
+    sql: "
+ALTER TABLE agent ADD COLUMN tier_since TEXT;
+ALTER TABLE agent ADD COLUMN tier_before TEXT CHECK (tier_before IN ('T1', 'T2', 'T3', 'T4'));
+",
+},
 ];
 
 /// Whether an agent may do anything at all.
@@ -127,6 +135,10 @@ pub struct AgentRow {
     pub packet: Option<Digest>,
     /// How it talks to the node.
     pub protocol: Protocol,
+    /// Since when it has its tier, if it was given or taken after it was registered.
+    pub tier_since: Option<Timestamp>,
+    /// The tier that was taken from it last, which can be appealed for.
+    pub tier_before: Option<Tier>,
     /// Decisions about it that were `allow`, counted from the ledger.
     pub allowed: u64,
     /// Decisions about it that were `deny`, counted from the ledger.
@@ -163,11 +175,13 @@ impl AgentRow {
             .optional_text("command", command)
             .optional_text("packet", self.packet.map(|d| d.to_string()))
             .optional_text("protocol", (self.protocol == Protocol::Mcp).then_some("mcp"))
+            .optional_text("tier_since", self.tier_since.map(|at| at.to_string()))
+            .optional_text("tier_before", self.tier_before.map(Tier::as_str))
     }
 }
 
 const AGENT: &str = "SELECT name || '.' || namespace, version, tier, description, capabilities, manifest, status, added_at, command, \
-                     packet, protocol, entry_seq FROM agent";
+                     packet, protocol, entry_seq, tier_since, tier_before FROM agent";
 
 fn agent_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentRow> {
     Ok(AgentRow {
@@ -189,6 +203,8 @@ fn agent_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentRow> {
         } else {
             Protocol::Line
         },
+        tier_since: row.get::<_, Option<String>>(12)?.map(|t| t.parse().map_err(|e| damaged(12, e))).transpose()?,
+        tier_before: row.get::<_, Option<String>>(13)?.map(|t| t.parse().map_err(|e| damaged(13, e))).transpose()?,
         allowed: 0,
         refused: 0,
         entry_seq: row.get(11)?,

@@ -6,7 +6,9 @@ mod authenticate;
 mod gateway;
 mod open;
 mod outside;
+pub mod reviews;
 pub mod runs;
+pub mod standing;
 mod tend;
 
 pub use authenticate::authenticate;

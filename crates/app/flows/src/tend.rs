@@ -1,6 +1,6 @@
 //! The work that is done without being asked for: woken by a timer, without input, idempotent, and it says what it did.
 //!
-//! Runs that gave no sign of life are ended. Effects whose end could not be recorded are settled; refusals that were only counted are recorded; policy files that changed
+//! Runs that gave no sign of life are ended, and reviews that nobody answered in time. Effects whose end could not be recorded are settled; refusals that were only counted are recorded; policy files that changed
 //! are put in force. Deliberately absent: a wake-up by signal (a look at a few small files every second costs less than watching
 //! them).
 
@@ -12,7 +12,7 @@ use steward_app_policies::Loaded;
 use steward_policy::Mistake;
 use steward_seal::Digest;
 
-use crate::runs::Runner;
+use crate::{reviews, runs::Runner};
 
 /// What the background knows from one round to the next.
 #[derive(Debug, Default)]
@@ -33,7 +33,9 @@ pub async fn tend(runner: &Runner, policies: &Path, tended: &mut Tended) -> Resu
     let settled = settle_left_behind(context).await.map(|_| ());
     let counted = context.record_counted_denials(false).await;
     let loaded = load(context, policies, tended).await;
-    looked_after.and(settled).and(counted).and(loaded)
+    let ended = steward_app_reviews::end_due(context).await.map(|_| ());
+    let decided = reviews::tend(context).await;
+    looked_after.and(ended).and(decided).and(settled).and(counted).and(loaded)
 }
 
 async fn load(context: &Context, policies: &Path, tended: &mut Tended) -> Result<(), Error> {

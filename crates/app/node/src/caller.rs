@@ -15,6 +15,8 @@ pub struct Caller {
     pub run: Option<RunUse>,
     /// The request.
     pub trace: Option<TraceId>,
+    /// Who else stands behind it, by full names: who started the run and the runs above it. None of them approves what it asks for.
+    pub chain: Vec<String>,
     /// What must still hold when something is written for them: the key and its holder are as they were loaded.
     pub guards: Vec<Guard>,
     /// The key's row once it is used up, if it is good for one request only. It is written with the request's first change.
@@ -38,6 +40,7 @@ impl Caller {
             key: None,
             run: None,
             trace: None,
+            chain: Vec::new(),
             guards: Vec::new(),
             spend: None,
         }

@@ -72,8 +72,14 @@ codes! {
     STOPPED,
     /// A rule of the packet stopped the run.
     ESCALATED,
-    /// A person must decide, and nobody can be asked yet.
+    /// A person must decide first.
     NEEDS_REVIEW,
+    /// A person was asked, and said no.
+    REVIEW_REFUSED,
+    /// The review was decided, or its time is over.
+    REVIEW_OVER,
+    /// The agent's record is not what a promotion asks for.
+    RECORD_TOO_SHORT,
     /// The agent said what is not of its protocol.
     PROTOCOL,
     /// Too many calls in too short a time.

@@ -9,6 +9,7 @@ use steward_ledger::kind;
 use steward_naming::{ActionId, Namespace};
 use steward_permit::{Action, ActionName, Actor, Denial, DenialCode, Permit, Resource, ResourceKind};
 use steward_policy::{Gives, Question};
+use steward_review::Step;
 use steward_seal::{
     SigningKey,
     dsse::{self, Envelope},
@@ -24,6 +25,7 @@ use crate::{
     error::{Error, Kind},
     halt::Halt,
     policy::InForce,
+    reviews::{Answer, Case, ReviewRow},
     under_way::UnderWay,
 };
 
@@ -73,6 +75,10 @@ pub struct Context {
     policy: ArcSwap<InForce>,
     halt: ArcSwap<Halt>,
     denials: Mutex<Denials>,
+    /// Held while a review is looked for and opened, so that the same is not asked twice.
+    pub(crate) opening: tokio::sync::Mutex<()>,
+    /// Told whenever a review was decided or ended.
+    reviewed: tokio::sync::watch::Sender<u64>,
 }
 
 /// Leave to make a change, and what must still hold when it is made.
@@ -81,7 +87,9 @@ pub struct Context {
 pub struct Granted {
     /// The permit.
     pub permit: Permit,
-    guards: Vec<Guard>,
+    pub(crate) guards: Vec<Guard>,
+    /// The review that allows it, as it will be once it is used.
+    pub(crate) uses: Option<ReviewRow>,
 }
 
 impl Granted {
@@ -106,6 +114,8 @@ impl Context {
             policy: ArcSwap::from_pointee(parts.policy),
             halt: ArcSwap::from_pointee(parts.halt),
             denials: Mutex::new(Denials::default()),
+            opening: tokio::sync::Mutex::default(),
+            reviewed: tokio::sync::watch::Sender::default(),
         }
     }
 
@@ -122,6 +132,16 @@ impl Context {
     /// Puts another policy in force, after it was recorded.
     pub fn put_in_force(&self, policy: InForce) {
         self.policy.store(Arc::new(policy));
+    }
+
+    /// Tells whoever waits that a review was decided or ended.
+    pub fn tell_reviewed(&self) {
+        self.reviewed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// What is told of it.
+    pub fn reviewed(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.reviewed.subscribe()
     }
 
     /// Refuses what would fill the disk, while there is still room to take leave away (SEC-5): runs and agents' writes.
@@ -220,6 +240,8 @@ impl Context {
             action,
             owner,
             needs: None,
+            approved: false,
+            review: None,
             gives: Gives::default(),
         }
     }
@@ -235,6 +257,21 @@ impl Context {
         question: Question,
         refusal: &Refusal,
     ) -> Result<Result<Granted, (Denial, Noted)>, Error> {
+        Box::pin(self.decide_case(caller, question, refusal, std::future::ready(Ok(Case::default())))).await
+    }
+
+    /// The same, with what a person is shown if policy wants their approval. What a person must approve is not refused: a review is
+    /// opened, once, and whoever asks again finds it. An approved one allows exactly this, and is used up by the change.
+    ///
+    /// # Errors
+    /// The store cannot record the denial, or open the review.
+    pub async fn decide_case(
+        &self,
+        caller: &Caller,
+        mut question: Question,
+        refusal: &Refusal,
+        case: impl Future<Output = Result<Case, Error>> + Send,
+    ) -> Result<Result<Granted, (Denial, Noted)>, Error> {
         let now = self.now();
         let policy = self.policy();
         let halt = self.halt();
@@ -244,20 +281,71 @@ impl Context {
             let noted = self.refuse(caller, denial.clone(), refusal).await?;
             return Ok(Err((denial, noted)));
         }
-        match policy.engine.decide(question, now) {
-            Ok(permit) => {
-                let mut guards = caller.guards.clone();
-                if of_agent {
-                    guards.push(halt.guard(&self.namespace));
+        let mut guards = caller.guards.clone();
+        if of_agent {
+            guards.push(halt.guard(&self.namespace));
+        }
+        if let Some(seq) = policy.entry_seq {
+            guards.push(Guard::unchanged("policy", key([("namespace", self.namespace.as_str())]), seq));
+        }
+        let mut decided = policy.engine.decide(question.clone(), now);
+        let mut uses = None;
+        if let Err(denial) = &decided
+            && denial.code() == DenialCode::NeedsReview
+        {
+            // Boxed, as is whatever else is rare and large: Cedar refuses to evaluate where the stack is nearly used up.
+            match Box::pin(self.ask(caller, &question, denial, case, &policy)).await? {
+                Answer::Waits(review) => return Ok(Err((denial.as_ref().clone(), Noted::Waits(review)))),
+                Answer::Refused(why) => {
+                    let denial = policy.engine.refuse(question, DenialCode::ReviewRefused, why, now);
+                    let noted = self.refuse(caller, denial.clone(), refusal).await?;
+                    return Ok(Err((denial, noted)));
                 }
-                if let Some(seq) = policy.entry_seq {
-                    guards.push(Guard::unchanged("policy", key([("namespace", self.namespace.as_str())]), seq));
+                Answer::Allowed { guard, used } => {
+                    guards.push(guard);
+                    uses = used;
+                    question.approved = true;
+                    decided = policy.engine.decide(question, now);
                 }
-                Ok(Ok(Granted { permit, guards }))
             }
+        }
+        match decided {
+            Ok(permit) => Ok(Ok(Granted { permit, guards, uses })),
             Err(denial) => {
                 let noted = self.refuse(caller, (*denial).clone(), refusal).await?;
                 Ok(Err((*denial, noted)))
+            }
+        }
+    }
+
+    /// Decides about what a person approved, named by its review, whoever asked for it then: the node carries out what waits for
+    /// nobody.
+    ///
+    /// # Errors
+    /// The review does not allow it any more, policy does not, or the denial cannot be recorded.
+    pub async fn decide_by(
+        &self,
+        caller: &Caller,
+        question: Question,
+        review: &ReviewRow,
+    ) -> Result<Granted, Error> {
+        let (now, policy) = (self.now(), self.policy());
+        let action = question.id.clone();
+        let step = Step::Use { digest: question.action.digest(), policy: policy.engine.version(), action };
+        let used = match review.review.step(step, now) {
+            Ok(used) => ReviewRow { review: used, ..review.clone() },
+            Err(refusal) => return Err(Error::new(Kind::Refused, code::REVIEW_OVER, refusal.to_string())),
+        };
+        let mut guards = caller.guards.clone();
+        guards.push(review.guard());
+        if let Some(seq) = policy.entry_seq {
+            guards.push(Guard::unchanged("policy", key([("namespace", self.namespace.as_str())]), seq));
+        }
+        match policy.engine.decide(Question { approved: true, ..question }, now) {
+            Ok(permit) => Ok(Granted { permit, guards, uses: Some(used) }),
+            Err(denial) => {
+                let noted = self.refuse(caller, (*denial).clone(), &Refusal::default()).await?;
+                Err(noted.tell(Error::from(&*denial)))
             }
         }
     }
@@ -316,6 +404,12 @@ impl Context {
         let mut change = Change::new(granted.permit, kind, subject).guards(granted.guards).trace(caller.trace.clone());
         if let Some(run) = &caller.run {
             change = change.detail("run", run.id.as_str()).detail("phase", run.phase);
+        }
+        if let Some(review) = granted.uses {
+            change = change
+                .detail("review", review.review.id.as_str())
+                .detail("approved_by", review.approved_by())
+                .row(review.row());
         }
         match &caller.spend {
             Some(spend) => change.row(spend.row.clone()),

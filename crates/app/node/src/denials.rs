@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use steward_clock::Timestamp;
-use steward_naming::ActionId;
+use steward_naming::{ActionId, ReviewId};
 use steward_permit::{Denial, DenialCode};
 use steward_store::Recorded;
 
@@ -27,6 +27,8 @@ pub enum Noted {
     Whole(Recorded),
     /// Counted: this refusal of the same principal, action and code was recorded whole in the same minute.
     Counted(ActionId),
+    /// By the review that waits for a person: nothing is refused before they say so.
+    Waits(ReviewId),
 }
 
 /// What a refusal is told with beside, if one like it was recorded before.
@@ -42,6 +44,11 @@ impl Noted {
     pub fn tell(&self, error: Error) -> Error {
         match self {
             Self::Whole(_) => error,
+            Self::Waits(review) => {
+                let message =
+                    format!("a person must approve this first: `{review}` waits for it; see `steward review show {review}`");
+                error.saying(message).of_review(review.clone())
+            }
             Self::Counted(first) => {
                 let message = format!("{}{ALIKE}{first} this minute, and this was counted", error.message);
                 error.saying(message).of_action(first.clone())
@@ -53,7 +60,7 @@ impl Noted {
     pub fn entry(self) -> Option<Recorded> {
         match self {
             Self::Whole(recorded) => Some(recorded),
-            Self::Counted(_) => None,
+            Self::Counted(_) | Self::Waits(_) => None,
         }
     }
 }

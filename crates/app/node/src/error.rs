@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use steward_naming::{ActionId, IdError, NameError};
+use steward_naming::{ActionId, IdError, NameError, ReviewId};
 use steward_permit::{ActionError, Denial, UnknownWord};
 use steward_store::{CommitError, StoreError};
 
@@ -49,6 +49,8 @@ pub struct Error {
     pub message: String,
     /// The decision that refused it.
     pub action: Option<ActionId>,
+    /// The review that it waits for.
+    pub review: Option<ReviewId>,
     /// All that is wrong with a document.
     pub problems: Vec<Problem>,
     /// For the log only.
@@ -58,7 +60,7 @@ pub struct Error {
 impl Error {
     /// A refusal.
     pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, code, message: message.into(), action: None, problems: Vec::new(), context: None }
+        Self { kind, code, message: message.into(), action: None, review: None, problems: Vec::new(), context: None }
     }
 
     /// There is no such thing.
@@ -87,6 +89,12 @@ impl Error {
     #[must_use]
     pub fn of_action(self, action: ActionId) -> Self {
         Self { action: Some(action), ..self }
+    }
+
+    /// The same, about the review that it waits for.
+    #[must_use]
+    pub fn of_review(self, review: ReviewId) -> Self {
+        Self { review: Some(review), ..self }
     }
 
     /// The same, in other words.

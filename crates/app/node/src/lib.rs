@@ -19,7 +19,8 @@ mod error;
 mod halt;
 pub mod home;
 mod policy;
-mod rows;
+mod reviews;
+pub mod rows;
 pub mod system;
 mod under_way;
 
@@ -29,5 +30,6 @@ pub use denials::{Noted, without_note};
 pub use error::{Error, Kind, Problem};
 pub use halt::Halt;
 pub use policy::InForce;
+pub use reviews::{Case, IN_RUN_MS, ReviewRow, void};
 pub use rows::{MIGRATIONS, halt as read_halt};
 pub use under_way::{UnderWay, Working};

@@ -1,10 +1,13 @@
-//! The rows that say which policy is in force, and whether the node is halted.
+//! The rows that say which policy is in force, whether the node is halted, and what waits for people.
 
-use rusqlite::OptionalExtension as _;
-use steward_naming::Namespace;
+use rusqlite::{OptionalExtension as _, params};
+use steward_clock::Timestamp;
+use steward_naming::{Namespace, ReviewId, RunId};
+use steward_review::Status;
+use steward_seal::Digest;
 use steward_store::{Migration, Reader, StoreError};
 
-use crate::halt::Halt;
+use crate::{halt::Halt, reviews::ReviewRow};
 
 /// The row names the policy's version; its files are a blob.
 pub const MIGRATIONS: &[Migration] = &[
@@ -33,6 +36,30 @@ CREATE TABLE halt (
 ) STRICT;
 ",
     },
+    Migration {
+        name: "node-0003",
+        sql: "
+CREATE TABLE review (
+    namespace  TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    status     TEXT NOT NULL CHECK (status IN ('pending', 'approved', 'rejected', 'expired', 'voided', 'used')),
+    asker      TEXT NOT NULL,
+    agent      TEXT,
+    run        TEXT,
+    digest     TEXT NOT NULL,
+    policy     TEXT NOT NULL,
+    opened_at  TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    entry_seq  INTEGER NOT NULL,
+    PRIMARY KEY (namespace, id)
+) STRICT;
+CREATE INDEX review_open ON review (expires_at) WHERE status IN ('pending', 'approved');
+CREATE INDEX review_asked ON review (asker, digest, id);
+CREATE INDEX review_run ON review (run, id) WHERE run IS NOT NULL;
+",
+    },
 ];
 
 /// Whether the node is halted.
@@ -55,4 +82,121 @@ pub fn halt(reader: &Reader<'_>, namespace: &Namespace) -> Result<Halt, StoreErr
         })
         .optional()?;
     Ok(found.unwrap_or_default())
+}
+
+const REVIEW: &str = "SELECT namespace, state, entry_seq FROM review";
+
+fn review_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ReviewRow> {
+    let damaged = |column, error: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error)
+    };
+    Ok(ReviewRow {
+        namespace: row.get::<_, String>(0)?.parse().map_err(|e: steward_naming::NameError| damaged(0, e.into()))?,
+        review: serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|e| damaged(1, e.into()))?,
+        entry_seq: row.get(2)?,
+    })
+}
+
+/// A review.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn review(reader: &Reader<'_>, namespace: &Namespace, id: &ReviewId) -> Result<Option<ReviewRow>, StoreError> {
+    let mut statement = reader.sql().prepare_cached(&format!("{REVIEW} WHERE namespace = ?1 AND id = ?2"))?;
+    Ok(statement.query_row(params![namespace.as_str(), id.as_str()], review_row).optional()?)
+}
+
+/// The review that was opened last about exactly this, asked by this one.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn review_of(reader: &Reader<'_>, asker: &str, digest: &Digest) -> Result<Option<ReviewRow>, StoreError> {
+    let sql = format!("{REVIEW} WHERE asker = ?1 AND digest = ?2 ORDER BY id DESC LIMIT 1");
+    let mut statement = reader.sql().prepare_cached(&sql)?;
+    Ok(statement.query_row(params![asker, digest.to_string()], review_row).optional()?)
+}
+
+/// How many reviews of one asker wait.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn waiting_of(reader: &Reader<'_>, asker: &str) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM review WHERE asker = ?1 AND status = 'pending'";
+    Ok(reader.sql().prepare_cached(sql)?.query_row([asker], |row| row.get(0))?)
+}
+
+/// The reviews of a run that can still become something else.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn open_reviews_of_run(reader: &Reader<'_>, run: &RunId) -> Result<Vec<ReviewRow>, StoreError> {
+    let sql = format!("{REVIEW} WHERE run = ?1 AND status IN ('pending', 'approved') ORDER BY id");
+    let mut statement = reader.sql().prepare_cached(&sql)?;
+    Ok(statement.query_map([run.as_str()], review_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The open reviews about an agent that no run waits for.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn open_reviews_of_agent(reader: &Reader<'_>, agent: &str) -> Result<Vec<ReviewRow>, StoreError> {
+    let sql = format!("{REVIEW} WHERE agent = ?1 AND run IS NULL AND status IN ('pending', 'approved') ORDER BY id");
+    let mut statement = reader.sql().prepare_cached(&sql)?;
+    Ok(statement.query_map([agent], review_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The reviews whose time is over, of those that can still become something else.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn reviews_over(reader: &Reader<'_>, now: Timestamp, limit: u32) -> Result<Vec<ReviewRow>, StoreError> {
+    let sql = format!(
+        "{REVIEW} WHERE status IN ('pending', 'approved') AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
+    );
+    let mut statement = reader.sql().prepare_cached(&sql)?;
+    Ok(statement.query_map(params![now.to_string(), limit], review_row)?.collect::<Result<_, _>>()?)
+}
+
+/// Which reviews.
+#[derive(Debug, Clone, Default)]
+pub struct ReviewFilter {
+    /// Of this status.
+    pub status: Option<Status>,
+    /// About this agent.
+    pub agent: Option<String>,
+    /// That this run waits for.
+    pub run: Option<String>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// Newer than this one.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Reviews, newest first.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn reviews(reader: &Reader<'_>, filter: &ReviewFilter) -> Result<Vec<ReviewRow>, StoreError> {
+    let sql = format!(
+        "{REVIEW} WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR agent = ?2) AND (?3 IS NULL OR run = ?3)
+         AND (?4 IS NULL OR kind = ?4) AND (?5 IS NULL OR id > ?5) ORDER BY id DESC LIMIT ?6"
+    );
+    let mut statement = reader.sql().prepare_cached(&sql)?;
+    let status = filter.status.map(Status::as_str);
+    let rows = statement.query_map(
+        params![status, filter.agent, filter.run, filter.kind, filter.after, filter.limit],
+        review_row,
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How many reviews wait for people.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn pending_reviews(reader: &Reader<'_>) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM review WHERE status = 'pending'";
+    Ok(reader.sql().prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }

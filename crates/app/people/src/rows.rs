@@ -235,3 +235,13 @@ fn split<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
 fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
+
+/// How many people are enrolled, and may do something.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn enrolled(reader: &Reader<'_>, namespace: &Namespace) -> Result<u64, StoreError> {
+    let mut statement =
+        reader.sql().prepare_cached("SELECT count(*) FROM person WHERE namespace = ?1 AND status = 'active'")?;
+    Ok(statement.query_row([namespace.as_str()], |row| row.get(0))?)
+}

@@ -34,9 +34,9 @@ pub enum FilesError {
     },
 }
 
-/// Files that came with runs, and with tools and models: a home of an earlier version has none, so that nobody can have taken them out there. Without them
+/// Files that came with runs, with tools and models, and with reviews: a home of an earlier version has none, so that nobody can have taken them out there. Without them
 /// nobody could start a run, halt the node or revoke an agent. Whoever wants less of them empties them.
-const NEW: [&str; 3] = ["plans.cedar", "runs.cedar", "tools.cedar"];
+const NEW: [&str; 4] = ["plans.cedar", "reviews.cedar", "runs.cedar", "tools.cedar"];
 
 /// Writes the policy that ships into `folder`, if there is none yet: whole or not at all.
 ///

@@ -59,6 +59,8 @@ fn compile(sources: &Sources, namespace: &Namespace, dice: &dyn Dice) -> Result<
                     action: Action::new(namespace.clone(), name, resource),
                     owner: None,
                     needs: None,
+                    approved: false,
+                    review: None,
                     gives: Gives::default(),
                 };
                 engine.weigh(&question).allowed
@@ -194,6 +196,8 @@ pub fn weigh(context: &Context, actor: Actor, action: Action, owner: Option<Stri
         action,
         owner,
         needs: None,
+        approved: false,
+        review: None,
         gives: Gives::default(),
     };
     context.policy().engine.weigh(&question)

@@ -17,7 +17,7 @@ mod step;
 
 pub use lifetime::lifetime_ms;
 pub use read::{Events, events, find, list};
-pub use rows::{
+pub use rows::{consecutive_compliant, 
     CredentialRow, HandoffRow, LockRow, MIGRATIONS, Reinstated, RevocationRow, RunFilter, RunRow, credential, handoff,
     handoff_of, latest_handoff, left_over, live_runs, lock, locks_that_lapsed, metrics, open_revocation, revocation,
     revocations, run, runs, runs_of_task,

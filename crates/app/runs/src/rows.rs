@@ -724,3 +724,22 @@ fn parsed<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
 fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
+
+/// The newest compliant runs of an agent that ended since `since`, up to the newest one that was not compliant.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn consecutive_compliant(
+    reader: &Reader<'_>,
+    agent: &Name,
+    since: Timestamp,
+    limit: u32,
+) -> Result<Vec<RunId>, StoreError> {
+    let mut statement = reader.sql().prepare_cached(
+        "SELECT id FROM run WHERE agent = ?1 AND compliant = 1 AND ended_at > ?2
+         AND id > coalesce((SELECT max(id) FROM run WHERE agent = ?1 AND compliant = 0), '') ORDER BY id DESC LIMIT ?3",
+    )?;
+    let ids = statement.query_map(params![agent.to_string(), since.to_string(), limit], |row| row.get::<_, String>(0))?;
+    ids.map(|id| Ok(id?.parse().map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e)))?))
+        .collect()
+}

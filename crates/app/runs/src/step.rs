@@ -71,7 +71,7 @@ pub struct Stepped {
 }
 
 /// What a step writes beside the run, for other nouns, and what it says.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Joined {
     /// Rows, with what must still hold of them.
     pub rows: Vec<(Row, Guard)>,
@@ -204,7 +204,7 @@ pub async fn step(
 ) -> Result<Stepped, Error> {
     for attempt in 1_u32.. {
         let theirs = by.is_some();
-        match attempt_step(context, id, &command, by.take(), &join).await {
+        match Box::pin(attempt_step(context, id, &command, by.take(), &join)).await {
             Err(error) if error.kind == Kind::Stale && !theirs && attempt < ATTEMPTS => {}
             outcome => return outcome,
         }
@@ -420,6 +420,7 @@ fn kind_of(before: &RunRow, after: &RunRow, command: &Command) -> &'static str {
         _ if after.state.ended.is_some() => kind::RUN_ENDED,
         _ if before.state.phase != after.state.phase => kind::RUN_PHASE,
         Command::Submit { .. } => kind::RUN_PLANNED,
+        Command::Looked { .. } => kind::RUN_LOOKED,
         Command::ChildStarted(_) | Command::ChildEnded(_) => kind::RUN_CHILD,
         _ => kind::RUN_ERROR,
     }
@@ -456,12 +457,21 @@ fn details(before: &RunRow, after: &RunRow, command: &Command, effects: &[Effect
         Command::UnknownOutcome { action } => {
             say("error", json!({"type": code::OUTCOME_UNKNOWN, "message": action.as_str()}));
         }
+        Command::Looked { goes_on, message } => {
+            say("goes_on", (*goes_on).into());
+            say("said", message.as_str().into());
+        }
         Command::ChildStarted(child) => say("began", child.as_str().into()),
         Command::ChildEnded(child) => say("ended", child.as_str().into()),
         _ => {}
     }
     if was.spent != is.spent {
         say("errors", json!({"total": is.spent.total, "of": is.packet.error_budget.max_total_errors}));
+    }
+    if was.held != is.held
+        && let Some(why) = &is.held
+    {
+        say("held", why.as_str().into());
     }
     if let Some(ended) = &is.ended {
         say("ending", ended.ending.as_str().into());

@@ -108,6 +108,13 @@ pub enum Command {
         /// Why.
         details: String,
     },
+    /// A person looked at what an escalation held the run for.
+    Looked {
+        /// Whether it goes on; else it stops.
+        goes_on: bool,
+        /// What they said.
+        message: String,
+    },
     /// A run was begun under this one.
     ChildStarted(RunId),
     /// It is over. Saying so twice does no harm.
@@ -136,9 +143,24 @@ impl Command {
             Self::Refuse { .. } => "refuse",
             Self::Stop { .. } => "stop",
             Self::Revoke { .. } => "revoke",
+            Self::Looked { .. } => "go on or stop after a person looked",
             Self::ChildStarted(_) => "start a child",
             Self::ChildEnded(_) => "end a child",
         }
+    }
+
+    /// Whether it takes a run further, which one that is held does not go.
+    pub(crate) const fn goes_further(&self) -> bool {
+        matches!(
+            self,
+            Self::Submit { .. }
+                | Self::Approve
+                | Self::Finish { .. }
+                | Self::Verified { .. }
+                | Self::Packaged { .. }
+                | Self::Reported
+                | Self::ChildStarted(_)
+        )
     }
 
     /// The phases in which it can be said.
@@ -162,6 +184,7 @@ impl Command {
             | Self::Fail { .. }
             | Self::Stop { .. }
             | Self::Revoke { .. }
+            | Self::Looked { .. }
             | Self::ChildEnded(_) => LIVE,
         }
     }
@@ -194,7 +217,7 @@ pub enum Effect {
     },
     /// Stop these runs.
     StopChildren(Vec<RunId>),
-    /// Tell people. A run that has to stop for it has stopped with the same step.
+    /// Tell people. A run that has to stop for it has stopped with the same step; one that has to wait for them is held.
     Escalate {
         /// What was noticed.
         when: When,

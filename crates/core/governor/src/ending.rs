@@ -21,9 +21,6 @@ pub(crate) const MISSING_DELIVERABLE: &str = "MISSING_DELIVERABLE";
 /// An escalation rule said stop.
 pub(crate) const ESCALATED: &str = "ESCALATED";
 
-/// An escalation rule said review, and there is no queue of reviews.
-pub(crate) const NEEDS_REVIEW: &str = "NEEDS_REVIEW";
-
 words!(
     /// How a run ended.
     Ending, "an ending", {

@@ -35,6 +35,14 @@ pub enum Refusal {
         /// Where it would have to be.
         legal: Vec<Phase>,
     },
+    /// A person has to look at it first.
+    #[error("run {run} waits for a person: {why}")]
+    Held {
+        /// Which.
+        run: RunId,
+        /// What they are to look at.
+        why: String,
+    },
     /// The packet forbids it.
     #[error("`{action}` on `{resource}` is forbidden by `{pattern}` of the packet")]
     Forbidden {
@@ -90,6 +98,7 @@ impl Refusal {
         match self {
             Self::Over { .. } => "RUN_OVER",
             Self::NotInPhase { .. } => "WRONG_PHASE",
+            Self::Held { .. } => "NEEDS_REVIEW",
             Self::Forbidden { .. } => "FORBIDDEN_ACTION",
             Self::OutOfScope { .. } => "OUT_OF_SCOPE",
             Self::NotAcknowledged { .. } => "HANDOFF_NOT_ACKNOWLEDGED",
@@ -104,7 +113,7 @@ impl Refusal {
     /// What an agent that asked pays for it. Who is not the agent pays nothing: the node does not charge its own slips.
     pub fn charge(&self) -> Option<Command> {
         match self {
-            Self::Over { .. } | Self::NoPlan => None,
+            Self::Over { .. } | Self::Held { .. } | Self::NoPlan => None,
             Self::NotInPhase { .. } => Some(Command::Violation { details: self.to_string() }),
             Self::Forbidden { .. } => Some(Command::Forbidden { details: self.to_string() }),
             Self::OutOfScope { .. }

@@ -68,6 +68,9 @@ pub struct Run {
     pub children: BTreeSet<RunId>,
     /// The escalation rules that were followed. Each is once.
     pub escalated: BTreeSet<When>,
+    /// Why the run waits for a person, if it does: nothing is done in it, and it goes no further, before they say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     /// When the run began.
     #[serde(with = "crate::moment")]
     pub started_at: Timestamp,
@@ -128,6 +131,7 @@ impl Run {
             depth,
             children: BTreeSet::new(),
             escalated: BTreeSet::new(),
+            held: None,
             started_at: now,
             phase_at: now,
             ended: None,
@@ -155,6 +159,7 @@ impl Run {
             let (action, resource) = (action.to_string(), visible(resource));
             return Err(Refusal::Forbidden { action, resource, pattern: pattern.clone() });
         }
+        self.unheld()?;
         let legal: &[Phase] =
             if READS.contains(&action.as_str()) { &[Phase::Plan, Phase::Execute] } else { &[Phase::Execute] };
         self.in_phase(action.as_str(), legal)?;
@@ -186,6 +191,14 @@ impl Run {
         match &self.ended {
             None => Ok(()),
             Some(ended) => Err(Refusal::Over { run: self.id.clone(), ending: ended.ending, code: ended.code.clone() }),
+        }
+    }
+
+    /// Whether no person has to look at it first.
+    pub(crate) fn unheld(&self) -> Result<(), Refusal> {
+        match &self.held {
+            None => Ok(()),
+            Some(why) => Err(Refusal::Held { run: self.id.clone(), why: why.clone() }),
         }
     }
 

@@ -15,7 +15,7 @@ use steward_naming::{HandoffId, visible};
 
 use crate::{
     command::{Command, Effect},
-    ending::{CRITERION_FAILED, ESCALATED, Ended, Ending, MISSING_DELIVERABLE, NEEDS_REVIEW, Reason},
+    ending::{CRITERION_FAILED, ESCALATED, Ended, Ending, MISSING_DELIVERABLE, Reason},
     packet::{Then, When},
     phase::Phase,
     plan::{Artifact, Plan},
@@ -43,6 +43,9 @@ impl Run {
     pub fn step(&self, command: Command, now: Timestamp) -> Result<Step, Refusal> {
         self.live()?;
         self.in_phase(command.name(), command.legal())?;
+        if command.goes_further() {
+            self.unheld()?;
+        }
         let mut turn = Turn { run: self.clone(), effects: Vec::new(), halt: None, now };
         turn.take(command)?;
         Ok(turn.close())
@@ -53,7 +56,7 @@ impl Run {
 struct Turn {
     run: Run,
     effects: Vec<Effect>,
-    /// The strictest escalation of this step that ends a run: a code, and a message.
+    /// The strictest escalation of this step that ends or holds a run: what it says, and a message.
     halt: Option<(Then, String)>,
     now: Timestamp,
 }
@@ -98,6 +101,8 @@ impl Turn {
             Command::Refuse { code, message } => self.end(Ending::Refused, &code, &message),
             Command::Stop { reason } => self.end(Ending::Stopped, "STOPPED", &reason),
             Command::Revoke { details } => self.revoke(Reason::ByPerson, &details),
+            Command::Looked { goes_on: true, .. } => self.run.held = None,
+            Command::Looked { goes_on: false, message } => self.end(Ending::Stopped, ESCALATED, &message),
             Command::ChildStarted(child) => {
                 if !self.run.children.contains(&child) {
                     self.run.has_room()?;
@@ -198,12 +203,14 @@ impl Turn {
         self.effects.extend([Effect::KillAgent, Effect::RevokeCredential, Effect::ReleaseLock]);
     }
 
-    /// Stops a run that an escalation halts, unless it ended already.
+    /// Stops or holds a run, as an escalation says, unless it ended already.
     fn close(mut self) -> Step {
         if let (Some((then, message)), None) = (self.halt.take(), &self.run.ended) {
-            // There is no queue of reviews yet: what needs one fails closed.
-            let code = if then == Then::Stop { ESCALATED } else { NEEDS_REVIEW };
-            self.end(Ending::Stopped, code, &message);
+            if then == Then::Stop {
+                self.end(Ending::Stopped, ESCALATED, &message);
+            } else {
+                self.run.held.get_or_insert(clip(&message));
+            }
         }
         Step { run: self.run, effects: self.effects }
     }

@@ -64,6 +64,8 @@ kinds! {
     RUN_PLANNED = "run.planned";
     /// An error was charged to a run's budget.
     RUN_ERROR = "run.error";
+    /// A person looked at a run that was held for them: it goes on, or stops.
+    RUN_LOOKED = "run.looked";
     /// A child of a run began or ended.
     RUN_CHILD = "run.child";
     /// An agent's process was started in its sandbox.
@@ -100,6 +102,18 @@ kinds! {
     MODEL_REMOVED = "model.removed";
     /// A person set a budget for models, or took it away.
     BUDGET_SET = "budget.set";
+    /// Something waits for a person's decision; the body names the exact action, and the policy that wants it.
+    REVIEW_OPENED = "review.opened";
+    /// A person approved; the body says whether that is enough.
+    REVIEW_APPROVED = "review.approved";
+    /// A person said no.
+    REVIEW_REJECTED = "review.rejected";
+    /// A review ended without a decision, or without being used: its time was over, or nothing waits for it any more.
+    REVIEW_ENDED = "review.ended";
+    /// An agent got a tier more, by its record and a person's approval, or got one back.
+    AGENT_PROMOTED = "agent.promoted";
+    /// A person took a tier from an agent.
+    AGENT_DEMOTED = "agent.demoted";
     /// Somebody read bodies of the ledger: reading the audit is itself audited.
     LEDGER_READ = "ledger.read";
 }

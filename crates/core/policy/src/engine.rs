@@ -40,6 +40,7 @@ pub struct Engine {
     listed: Vec<Listed>,
     vocabulary: Vocabulary,
     version: Digest,
+    reads_approved: bool,
     issuer: Issuer,
 }
 
@@ -61,6 +62,8 @@ impl Engine {
             listed: compiled.listed,
             vocabulary: compiled.vocabulary,
             version: sources.version(),
+            // A policy that never reads it decides the same twice.
+            reads_approved: sources.policies.iter().any(|source| source.text.contains("approved")),
             issuer: Issuer::for_policy_engine(),
         })
     }
@@ -108,10 +111,16 @@ impl Engine {
         let allowed = answer.allowed && !policies.is_empty();
         let code = match (allowed, policies.is_empty()) {
             (true, _) => None,
+            // What it would be with a person's approval: then it is not refused but has to be asked about.
+            _ if !question.approved && self.allows_if_approved(question) => Some(DenialCode::NeedsReview),
             (false, true) => Some(DenialCode::NotPermitted),
             (false, false) => Some(DenialCode::Forbidden),
         };
         Verdict { allowed, code, policies, errors: Vec::new(), considered }
+    }
+
+    fn allows_if_approved(&self, question: &Question) -> bool {
+        self.reads_approved && self.weigh(&Question { approved: true, ..question.clone() }).allowed
     }
 
     /// The denial of something that no policy has to see: the run that it was asked in does not allow it, or the node is halted.

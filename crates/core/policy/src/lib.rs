@@ -35,6 +35,6 @@ pub use compile::MAX_POLICIES;
 pub use engine::{Engine, Verdict};
 pub use listed::{Effect, Listed};
 pub use mistake::Mistake;
-pub use question::{Gives, Question};
+pub use question::{Gives, Question, Reviewing};
 pub use sources::{MAX_SOURCES_BYTES, Source, Sources, SourcesError};
 pub use table::{Because, Case, CaseResult, Table};

@@ -1,7 +1,7 @@
 //! What is asked of the engine.
 
 use steward_naming::ActionId;
-use steward_permit::{Action, Actor, KeyUse, RunUse, Scope, Tier};
+use steward_permit::{Action, Actor, KeyUse, ReviewKind, RunUse, Scope, Tier};
 
 /// What is asked of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,25 @@ pub struct Question {
     pub needs: Option<Tier>,
     /// What it would give, of a key or an agent that is to be made.
     pub gives: Gives,
+    /// Whether a person approved exactly this, as the node found it on record.
+    pub approved: bool,
+    /// What is known of a review that is to be decided.
+    pub review: Option<Reviewing>,
+}
+
+/// A review that is to be decided: so that policies can say who may decide it, and when enough people did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reviewing {
+    /// What kind of decision.
+    pub kind: ReviewKind,
+    /// The tier of the agent that it is about, or the tier that it would get.
+    pub tier: Tier,
+    /// Whether who decides stands in the chain that asked.
+    pub own: bool,
+    /// Whether who decides is the only person enrolled.
+    pub alone: bool,
+    /// How many people approved it, this one included.
+    pub approvals: u32,
 }
 
 /// What a key or an agent that is to be made could do: so that policies can say who may give what.

@@ -62,6 +62,7 @@ impl Sources {
             "namespaces.cedar",
             "node.cedar",
             "plans.cedar",
+            "reviews.cedar",
             "roles.cedar",
             "runs.cedar",
             "tiers/T0.cedar",

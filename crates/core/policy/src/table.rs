@@ -8,6 +8,8 @@
 //! resource = "file:/reports/a.md"
 //! owner = "agent:scribe"          # whom the resource belongs to
 //! key_scopes = ["act"]            # asked with a key of these scopes; left out: without a key
+//! approved = true                 # a person approved exactly this
+//! review = "plan T3 own alone 1"  # of a decision about a review: its kind and tier, whether who decides asked and is alone, approvals
 //! expect = "allow"
 //! because = ["T1/write-reports"]  # exactly these policies; or a code, "NOT_PERMITTED"
 //! ```
@@ -25,7 +27,7 @@ use toml::{
 use crate::{
     engine::{Engine, Verdict},
     mistake::Mistake,
-    question::{Gives, Question},
+    question::{Gives, Question, Reviewing},
 };
 
 /// The longest table that is read, in bytes: some ten thousand cases.
@@ -65,6 +67,8 @@ pub struct Case {
     owner: Option<Who>,
     needs: Option<Tier>,
     gives: Gives,
+    approved: bool,
+    review: Option<Reviewing>,
     /// Whether it must be allowed.
     pub allowed: bool,
     /// By what.
@@ -198,6 +202,8 @@ impl Case {
             owner: owner.transpose()?,
             needs: self.needs,
             gives: self.gives.clone(),
+            approved: self.approved,
+            review: self.review,
         })
     }
 
@@ -247,7 +253,7 @@ struct Reader<'a> {
 }
 
 /// The fields of a case.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 15] = [
     "name",
     "actor",
     "tier",
@@ -259,6 +265,8 @@ const FIELDS: [&str; 13] = [
     "needs_tier",
     "gives_scopes",
     "gives_tier",
+    "approved",
+    "review",
     "expect",
     "because",
 ];
@@ -301,6 +309,8 @@ impl Reader<'_> {
             scopes: fields.get("gives_scopes").map(|f| self.words::<Scope>(f)),
             tier: fields.get("gives_tier").and_then(|f| self.word::<Tier>(f)),
         };
+        let approved = fields.get("approved").is_some_and(|f| self.yes(f));
+        let review = fields.get("review").and_then(|f| self.review(f));
         let allowed = fields.get("expect").and_then(|f| self.expect(f));
         let because = fields.get("because").and_then(|f| self.because(f));
         match (&actor, fields.get("tier"), fields.get("roles")) {
@@ -344,6 +354,8 @@ impl Reader<'_> {
             owner,
             needs,
             gives,
+            approved,
+            review,
             allowed,
             because,
         })
@@ -405,6 +417,38 @@ impl Reader<'_> {
         };
         let kind = kind.parse().map_err(|e: steward_permit::UnknownWord| self.mistake(at, &e.to_string(), "")).ok()?;
         Some((kind, id.to_owned()))
+    }
+
+    fn yes(&mut self, field: &Field<'_>) -> bool {
+        let yes = field.get_ref().as_bool();
+        if yes.is_none() {
+            self.mistake(field.span().start, "true or false is expected here", "");
+        }
+        yes == Some(true)
+    }
+
+    /// `promotion T4 own alone 2`: kind and tier; whether who decides asked, and is alone; how many people approved.
+    fn review(&mut self, field: &Field<'_>) -> Option<Reviewing> {
+        let text = self.string(field)?;
+        let read = || {
+            let mut words = text.split_whitespace();
+            let (kind, tier) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            let mut review = Reviewing { kind, tier, own: false, alone: false, approvals: 0 };
+            for word in words {
+                match word {
+                    "own" => review.own = true,
+                    "alone" => review.alone = true,
+                    number => review.approvals = number.parse().ok()?,
+                }
+            }
+            Some(review)
+        };
+        let review = read();
+        if review.is_none() {
+            let help = "write kind and tier, and what else is so: `promotion T4 own alone 2`";
+            self.mistake(field.span().start, "this is no review", help);
+        }
+        review
     }
 
     fn expect(&mut self, field: &Field<'_>) -> Option<bool> {

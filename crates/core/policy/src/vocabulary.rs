@@ -12,9 +12,9 @@ use cedar_policy::{
 };
 use steward_clock::{Dice, Timestamp};
 use steward_naming::{ActionId, KeyId, RunId};
-use steward_permit::{Action, ActionName, Actor, KeyUse, Resource, ResourceKind, Role, RunUse, Scope, Tier};
+use steward_permit::{Action, ActionName, Actor, KeyUse, Resource, ResourceKind, ReviewKind, Role, RunUse, Scope, Tier};
 
-use crate::question::{Gives, Question};
+use crate::question::{Gives, Question, Reviewing};
 
 /// The kinds of actors, in the order of the bits of [`Known::applies`].
 const ACTORS: [&str; 3] = ["Agent", "Person", "Node"];
@@ -75,6 +75,7 @@ fn type_of(kind: ResourceKind) -> &'static str {
         ResourceKind::Node => "Node",
         ResourceKind::Tool => "Tool",
         ResourceKind::Model => "Model",
+        ResourceKind::Review => "Review",
     }
 }
 
@@ -155,7 +156,7 @@ impl Vocabulary {
 
     fn request(&self, question: &Question, known: &Known, schema: Option<&Schema>) -> Result<Request, String> {
         let mut pairs = Vec::with_capacity(4);
-        pairs.push(("approved".to_owned(), RestrictedExpression::new_bool(false)));
+        pairs.push(("approved".to_owned(), RestrictedExpression::new_bool(question.approved)));
         if let Some(key) = &question.key {
             let scopes = key.scopes.iter().map(|s| text(s.as_str()));
             let fields = [
@@ -187,6 +188,16 @@ impl Vocabulary {
         }
         if let Some(tier) = question.needs {
             pairs.push(("needs_tier".to_owned(), text(tier.as_str())));
+        }
+        if let Some(review) = &question.review {
+            let fields = [
+                ("kind".to_owned(), text(review.kind.as_str())),
+                ("tier".to_owned(), text(review.tier.as_str())),
+                ("own".to_owned(), RestrictedExpression::new_bool(review.own)),
+                ("alone".to_owned(), RestrictedExpression::new_bool(review.alone)),
+                ("approvals".to_owned(), RestrictedExpression::new_long(i64::from(review.approvals))),
+            ];
+            pairs.push(("review".to_owned(), RestrictedExpression::new_record(fields).map_err(|e| e.to_string())?));
         }
         let context = Context::from_pairs(pairs).map_err(|e| e.to_string())?;
         let (principal, resource) = (self.principal_uid(question), self.resource_uid(question));
@@ -347,6 +358,8 @@ fn samples(action: &str) -> impl Iterator<Item = Question> {
                 owner: None,
                 needs: None,
                 gives: Gives::default(),
+                approved: false,
+                review: None,
             };
             let key = KeyUse { id: KeyId::new(start, &Zeros), scopes: Scope::ALL.to_vec() };
             let gives = Gives { scopes: Some(Scope::ALL.to_vec()), tier: Some(Tier::T0) };
@@ -357,7 +370,9 @@ fn samples(action: &str) -> impl Iterator<Item = Question> {
                 fence: 1,
             };
             let owner = Some("sample".to_owned());
-            [Question { key: Some(key), run: Some(run), owner, needs: Some(Tier::T1), gives, ..bare.clone() }, bare]
+            let review = Some(Reviewing { kind: ReviewKind::Plan, tier: Tier::T3, own: true, alone: true, approvals: 1 });
+            let needs = Some(Tier::T1);
+            [Question { key: Some(key), run: Some(run), owner, needs, gives, approved: true, review, ..bare.clone() }, bare]
         })
     })
 }

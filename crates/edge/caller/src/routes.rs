@@ -7,7 +7,7 @@ use steward_wire::{
     EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy, Explanation, ExportQuery,
     HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LedgerHead, Login, ModelList, ModelRecord,
     ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict, Reason, ResolveEffect,
-    RevocationRecord, RunDetail, RunList, RunRecord, SearchQuery, SetBudget, StartRun, StateList, ToolServerList,
+    ReviewDetail, ReviewList, ReviewRecord, RevocationRecord, RunDetail, RunList, RunRecord, SearchQuery, SetBudget, StartRun, StateList, TierChange, ToolServerList,
     ToolServerRecord, UsageReport, VerifierKey,
 };
 
@@ -59,6 +59,26 @@ pub struct EffectQuery {
     /// The run that they belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+}
+
+/// Which reviews.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ReviewQuery {
+    /// `pending`, `approved`, `rejected`, `expired`, `voided` or `used`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// `plan`, `action`, `criterion` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The run that waits for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Newer than this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// At most so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
 }
 
 /// What happened after an entry.
@@ -207,6 +227,41 @@ impl Caller {
     /// `GET /v1/tasks/{task}/handoff`: the newest.
     pub async fn handoff(&self, task: &str) -> Result<HandoffRecord, CallError> {
         self.get(&["v1", "tasks", task, "handoff"]).await
+    }
+
+    /// `POST /v1/agents/{name}/promote`: asks that it gets a tier more.
+    pub async fn promote_agent(&self, name: &str, reason: &Reason) -> Result<TierChange, CallError> {
+        self.post(&["v1", "agents", name, "promote"], reason).await
+    }
+
+    /// `POST /v1/agents/{name}/appeal`: asks that it gets the tier back that was taken from it.
+    pub async fn appeal_for_agent(&self, name: &str, reason: &Reason) -> Result<TierChange, CallError> {
+        self.post(&["v1", "agents", name, "appeal"], reason).await
+    }
+
+    /// `POST /v1/agents/{name}/demote`: takes a tier from it, at once.
+    pub async fn demote_agent(&self, name: &str, reason: &Reason) -> Result<TierChange, CallError> {
+        self.post(&["v1", "agents", name, "demote"], reason).await
+    }
+
+    /// `GET /v1/reviews`, newest first.
+    pub async fn reviews(&self, query: &ReviewQuery) -> Result<ReviewList, CallError> {
+        self.ask(&["v1", "reviews"], query).await
+    }
+
+    /// `GET /v1/reviews/{id}`: with all that a person needs to decide it.
+    pub async fn review(&self, id: &str) -> Result<ReviewDetail, CallError> {
+        self.get(&["v1", "reviews", id]).await
+    }
+
+    /// `POST /v1/reviews/{id}/approve`.
+    pub async fn approve_review(&self, id: &str, reason: &Reason) -> Result<ReviewRecord, CallError> {
+        self.post(&["v1", "reviews", id, "approve"], reason).await
+    }
+
+    /// `POST /v1/reviews/{id}/reject`.
+    pub async fn reject_review(&self, id: &str, reason: &Reason) -> Result<ReviewRecord, CallError> {
+        self.post(&["v1", "reviews", id, "reject"], reason).await
     }
 
     /// `GET /v1/effects`, newest first.

@@ -75,6 +75,7 @@ impl IntoResponse for Refused {
             code: error.code.to_owned(),
             detail: error.message,
             action: error.action.map(|id| id.to_string()),
+            review: error.review.map(|id| id.to_string()),
             trace,
             problems: error.problems.into_iter().map(|p| FieldProblem { at: p.at, message: p.message }).collect(),
         };

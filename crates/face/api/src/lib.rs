@@ -57,7 +57,7 @@ pub fn router(node: Arc<Node>) -> Router {
 
 /// Every route, and those of another way in, which admits nobody by itself but whom it knows: `agents` has those of agents.
 pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
-    use routes::{actions, agents, effects, entries, halt, models, open, people, policies, runs, state, status, tools};
+    use routes::{actions, agents, effects, entries, halt, models, open, people, policies, reviews, runs, state, status, tools};
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
         .route("/healthz", get(open::healthz))
@@ -84,6 +84,13 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/v1/runs/{id}/stop", post(runs::stop))
         .route("/v1/runs/{id}/evidence", get(runs::evidence))
         .route("/v1/tasks/{task}/handoff", get(runs::handoff))
+        .route("/v1/reviews", get(reviews::list))
+        .route("/v1/reviews/{id}", get(reviews::show))
+        .route("/v1/reviews/{id}/approve", post(reviews::approve))
+        .route("/v1/reviews/{id}/reject", post(reviews::reject))
+        .route("/v1/agents/{name}/promote", post(reviews::promote))
+        .route("/v1/agents/{name}/appeal", post(reviews::appeal))
+        .route("/v1/agents/{name}/demote", post(reviews::demote))
         .route("/v1/effects", get(effects::list))
         .route("/v1/effects/{id}/resolve", post(effects::resolve))
         .route("/v1/state", get(state::get))

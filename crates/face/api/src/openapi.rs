@@ -10,7 +10,7 @@ use utoipa::{
 };
 
 use crate::routes::{
-    actions, agents, effects, entries, halt, models, open, people, policies, runs, state, status, tools,
+    actions, agents, effects, entries, halt, models, open, people, policies, reviews, runs, state, status, tools,
 };
 
 #[derive(OpenApi)]
@@ -23,6 +23,7 @@ use crate::routes::{
         people::login, people::list, people::add, people::disable, people::keys, people::create_key, people::revoke_key,
         agents::list, agents::add, agents::show, agents::revoke, agents::reinstate,
         runs::start, runs::list, runs::show, runs::stop, runs::evidence, runs::handoff,
+        reviews::list, reviews::show, reviews::approve, reviews::reject, reviews::promote, reviews::appeal, reviews::demote,
         effects::list, effects::resolve, state::get,
         tools::list, tools::add, tools::show, tools::pin, tools::allow, tools::remove,
         models::list, models::add, models::test, models::remove, models::budgets, models::set_budget, models::usage,

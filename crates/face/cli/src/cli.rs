@@ -22,6 +22,7 @@ use crate::{
         packets::PacketVerb,
         people::PeopleVerb,
         policy::PolicyVerb,
+        reviews::ReviewVerb,
         runs::RunVerb,
         state::StateVerb,
         tools::ToolVerb,
@@ -75,6 +76,9 @@ pub enum Command {
     /// What a revoked agent leaves to its successor
     #[command(subcommand)]
     Handoff(HandoffVerb),
+    /// What waits for people's decisions: look, approve, reject
+    #[command(subcommand)]
+    Review(ReviewVerb),
     /// What was done to the world, and what nobody knows of
     #[command(subcommand)]
     Effect(EffectVerb),
@@ -179,6 +183,16 @@ mod tests {
             "evidence verify f --vkey k",
             "evidence verify f",
             "handoff show design",
+            "agent promote scribe --reason record",
+            "agent demote scribe --reason sloppy",
+            "agent appeal scribe --reason mended",
+            "review list",
+            "review list --all --kind plan --run run_1 --limit 3",
+            "review list --status rejected --json",
+            "review show rvw_1",
+            "review approve rvw_1 --reason sound",
+            "review reject rvw_1 --reason no",
+            "review watch",
             "effect list --unknown --run run_1",
             "effect resolve act_1 --happened --reason seen",
             "effect resolve act_1 --did-not-happen --reason looked",
@@ -267,6 +281,10 @@ mod tests {
             "run start scribe objective",
             "run start scribe --packet p --task design objective",
             "run evidence run_1",
+            "review approve rvw_1",
+            "review reject --reason no",
+            "review list --all --status pending",
+            "agent promote scribe",
             "effect resolve act_1 --reason x",
             "effect resolve act_1 --happened --did-not-happen --reason x",
             "effect resolve act_1 --happened",

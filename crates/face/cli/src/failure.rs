@@ -160,6 +160,7 @@ mod tests {
             code: "X".into(),
             detail: "no".into(),
             action: (status == 403).then(|| "act_1".into()),
+            review: None,
             trace: Some("trc_1".into()),
             problems: vec![FieldProblem { at: "tier".into(), message: "wrong".into() }],
         }

@@ -265,7 +265,7 @@ pub(crate) fn table<const N: usize>(
 
 /// Whether it is an id, which is there to be copied and therefore never broken.
 fn is_id(text: &str) -> bool {
-    ["act_", "key_", "trc_", "run_", "hnd_", "rev_"].iter().any(|prefix| text.starts_with(prefix))
+    ["act_", "key_", "trc_", "run_", "hnd_", "rev_", "rvw_"].iter().any(|prefix| text.starts_with(prefix))
         && !text.contains(' ')
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod packets;
 pub(crate) mod people;
 pub(crate) mod policy;
 pub(crate) mod proofs;
+pub(crate) mod reviews;
 pub(crate) mod run_view;
 pub(crate) mod runs;
 pub(crate) mod state;
@@ -49,6 +50,7 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Run(verb) => runs::carry_out(session, verb).await,
         Command::Evidence(verb) => evidence::carry_out(session, verb),
         Command::Handoff(verb) => handoffs::carry_out(session, verb).await,
+        Command::Review(verb) => reviews::carry_out(session, verb).await,
         Command::Effect(verb) => effects::carry_out(session, verb).await,
         Command::State(verb) => state::carry_out(session, verb).await,
         Command::Tool(verb) => tools::carry_out(session, verb).await,

@@ -129,6 +129,11 @@ typed_id!(
     RevocationId,
     "rev_"
 );
+typed_id!(
+    /// A decision that a person must make.
+    ReviewId,
+    "rvw_"
+);
 
 #[cfg(test)]
 mod tests {

@@ -99,6 +99,28 @@ words!(
 );
 
 words!(
+    /// What kind of decision a person must make.
+    ReviewKind, "a kind of review; they are plan, action, criterion, escalation, promotion, appeal, outcome and tool", {
+        /// Whether a plan may be carried out.
+        Plan = "plan",
+        /// Whether one action may be done.
+        Action = "action",
+        /// Whether a run's result is what was asked for.
+        Criterion = "criterion",
+        /// Whether a run goes on, after something that its packet says people must look at.
+        Escalation = "escalation",
+        /// Whether an agent gets a tier more.
+        Promotion = "promotion",
+        /// Whether an agent gets the tier back that was taken from it.
+        Appeal = "appeal",
+        /// Whether an effect happened of which the node does not know it.
+        Outcome = "outcome",
+        /// Whether what a server says of its tool now is good, too.
+        Tool = "tool",
+    }
+);
+
+words!(
     /// What a key may be used for, at most. A key never gives more than its holder has.
     Scope, "a scope; they are all, read, act, agents, people, keys, policy and login", {
         /// Whatever its holder may do.

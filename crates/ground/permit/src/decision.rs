@@ -53,6 +53,10 @@ words!(
         ToolChanged = "TOOL_CHANGED",
         /// A budget for models has nothing left for it.
         OverBudget = "OVER_BUDGET",
+        /// Policy permits it once a person approved exactly this, and nobody has.
+        NeedsReview = "NEEDS_REVIEW",
+        /// A person was asked and said no, or nobody answered in time.
+        ReviewRefused = "REVIEW_REFUSED",
     }
 );
 
@@ -69,6 +73,7 @@ impl DenialCode {
                 | Self::OutOfScope
                 | Self::ToolChanged
                 | Self::OverBudget
+                | Self::ReviewRefused
         )
     }
 }
@@ -184,6 +189,9 @@ impl fmt::Display for Denial {
                 let ids: Vec<&str> = policies.iter().map(|p| p.id.as_str()).collect();
                 write!(f, "{} forbids {actor} to do {action}", ids.join(" and "))
             }
+            DenialCode::NeedsReview => {
+                write!(f, "a person must approve that {actor} does {action}; `steward review list` shows what waits")
+            }
             DenialCode::PolicyError => {
                 write!(f, "a policy could not be evaluated when {actor} asked for {action}, so it was refused")
             }
@@ -195,7 +203,8 @@ impl fmt::Display for Denial {
             | DenialCode::ForbiddenAction
             | DenialCode::OutOfScope
             | DenialCode::ToolChanged
-            | DenialCode::OverBudget => f.write_str(&self.errors.join("; ")),
+            | DenialCode::OverBudget
+            | DenialCode::ReviewRefused => f.write_str(&self.errors.join("; ")),
         }
     }
 }

@@ -17,5 +17,5 @@ mod actor;
 mod decision;
 
 pub use action::{Action, ActionError, ActionName, MAX_RESOURCE_BYTES, Resource, ResourceKind};
-pub use actor::{Actor, KeyUse, Role, RunUse, Scope, Tier, UnknownWord};
+pub use actor::{Actor, KeyUse, ReviewKind, Role, RunUse, Scope, Tier, UnknownWord};
 pub use decision::{Denial, DenialCode, Issuer, Matched, PERMIT_LIFETIME_MS, Permit, Ruling, Warrant};

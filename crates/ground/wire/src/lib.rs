@@ -14,6 +14,7 @@ mod node;
 mod people;
 mod policies;
 mod problem;
+mod reviews;
 mod runs;
 mod tools;
 
@@ -33,6 +34,7 @@ pub use node::{Check, Doctor, NodeStatus};
 pub use people::{AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, Login, PersonList, PersonRecord};
 pub use policies::{ExplainPolicy, PolicyList, PolicyRecord, PolicyVerdict};
 pub use problem::{FieldProblem, Problem};
+pub use reviews::{ReviewDecision, ReviewDetail, ReviewDocument, ReviewList, ReviewRecord, TierChange};
 pub use runs::{
     ArtifactRecord, EVIDENCE_FORMAT, EffectList, EffectSummary, EvidenceDocument, EvidenceEntry, EvidenceFile,
     HaltRecord, HandoffRecord, Reason, ResolveEffect, RevocationRecord, RunDetail, RunEvent, RunList, RunRecord,

@@ -20,6 +20,9 @@ pub struct Problem {
     /// The decision that refused it, if one was made: `act_…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// The review that it waits for: `rvw_…`. Once it is approved, asking for exactly the same again does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<String>,
     /// The request, to be quoted when asking for help: `trc_…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,

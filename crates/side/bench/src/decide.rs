@@ -104,6 +104,8 @@ pub(crate) fn question(agent: usize) -> Result<Question> {
         action: Action::new(namespace, ActionName::parse("fs.write")?, resource),
         owner: Some(name.to_string()),
         needs: None,
+        approved: false,
+        review: None,
         gives: Gives::default(),
     })
 }

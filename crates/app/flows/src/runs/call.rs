@@ -12,12 +12,12 @@ use std::{sync::atomic::Ordering, time::Duration};
 use serde_json::{Value, json};
 use steward_app_actions::{Asked, OfServer, Status, rows::effects_of_run};
 use steward_app_agents::rows as agents;
-use steward_app_node::{Caller, Error, Kind, code, without_note};
+use steward_app_node::{Caller, Case, Error, Kind, code, without_note};
 use steward_app_runs::{Joined, NOT_THE_AGENTS, RunRow};
 use steward_clock::mishap;
 use steward_governor::{Command, Phase, Plan, Refusal};
 use steward_naming::RunId;
-use steward_permit::{Action, ActionName, Actor, DenialCode, ResourceKind, RunUse, Tier};
+use steward_permit::{Action, ActionName, Actor, DenialCode, ResourceKind, ReviewKind, RunUse};
 use steward_state::Rate;
 use steward_store::Guard;
 
@@ -25,6 +25,7 @@ use super::{
     follow::artifacts,
     protocol::{self, Call},
     runner::{Live, Runner},
+    waiting,
 };
 use crate::gateway::{NotReady, Ready};
 
@@ -72,9 +73,11 @@ pub(crate) async fn answer(
             let message = format!("too many calls; at most {} a second; wait {wait_ms} ms", CALLS.per_s);
             Err(Error::new(Kind::Unavailable, code::RATE_LIMITED, message))
         }
+        // That something went wrong can be said while people look at what went wrong before.
+        None if call.tool == "report_problem" => report(runner, id, call, by).await,
+        None if let Err(error) = Box::pin(waiting::while_held(runner, id, live)).await => Err(error),
         None => match call.tool.as_str() {
-            "submit_plan" => submit(runner, id, call, by).await,
-            "report_problem" => report(runner, id, call, by).await,
+            "submit_plan" => submit(runner, id, live, call, by).await,
             "finish" => finish(runner, id, call, by).await,
             _ => match too_many(live, call) {
                 Some(error) => Err(error),
@@ -172,6 +175,7 @@ pub(crate) fn standing(runner: &Runner, id: &RunId, by: Option<&Caller>) -> Resu
     };
     let agent = agent.ok_or_else(|| Error::broken("a run's agent is there"))?;
     let (actor, guard) = steward_app_agents::as_actor(&agent)?;
+    let chain = context.store.read(|reader| waiting::chain(reader, &run))?;
     let mut guards = vec![guard, lock.guard(), credential.guard()];
     guards.extend(by.into_iter().flat_map(|by| by.guards.iter().cloned()));
     let caller = Caller {
@@ -184,6 +188,7 @@ pub(crate) fn standing(runner: &Runner, id: &RunId, by: Option<&Caller>) -> Resu
             fence: run.fence,
         }),
         trace: Some(run.trace.clone()),
+        chain,
         guards,
         ..Caller::node(&context.namespace)
     };
@@ -204,18 +209,27 @@ async fn act(runner: &Runner, id: &RunId, live: &Live, call: &Call, by: Option<&
         Ok(asked) => asked,
         Err(error) => return Err(charged(runner, id, error).await),
     };
-    for attempt in 1_u32.. {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
         let standing = match standing(runner, id, by) {
             Ok(standing) => standing,
             Err(error) => return Err(lost(runner, id, error).await),
         };
         match attempt_act(runner, live, &standing, &asked).await {
             Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => {}
+            // A person must approve it: whoever asked waits with it, and then it is asked again, from the packet on.
+            Err(Error { code: code::NEEDS_REVIEW, review: Some(review), .. }) => {
+                let row = Box::pin(waiting::decided(runner, id, live, &review)).await?;
+                if let Some(error) = waiting::refusal(&row) {
+                    return Err(charged(runner, id, error).await);
+                }
+                attempt = 0;
+            }
             Err(error) => return Err(charged(runner, id, error).await),
             Ok(done) => return told(runner, id, done).await,
         }
     }
-    Err(Error::broken("attempts are counted"))
 }
 
 async fn attempt_act(
@@ -351,7 +365,7 @@ pub(crate) async fn charged(runner: &Runner, id: &RunId, error: Error) -> Error 
     let (code, message) = (error.code.to_owned(), without_note(&error.message).to_owned());
     let command = match (error.kind, error.code) {
         // Whose doing it is not, or what keeps a budget: neither is an error of the agent.
-        (_, code::RUN_OVER | code::LOCK_LOST | code::TOOL_CHANGED | "HALTED" | "OVER_BUDGET") => return error,
+        (_, code::RUN_OVER | code::LOCK_LOST | code::NEEDS_REVIEW | code::TOOL_CHANGED | "HALTED" | "OVER_BUDGET") => return error,
         (_, "FORBIDDEN_ACTION") => Command::Forbidden { details: message },
         (_, "WRONG_PHASE") => Command::Violation { details: message },
         (Kind::Refused, _) => Command::Denied { code, message },
@@ -402,7 +416,13 @@ async fn refused(runner: &Runner, id: &RunId, caller: &Caller, action: &'static 
 }
 
 /// PLAN: the agent submits a plan; policy says whether it may be carried out.
-async fn submit(runner: &Runner, id: &RunId, call: &Call, by: Option<&Caller>) -> Result<Value, Error> {
+async fn submit(
+    runner: &Runner,
+    id: &RunId,
+    live: &Live,
+    call: &Call,
+    by: Option<&Caller>,
+) -> Result<Value, Error> {
     let (plan, acknowledges) = match read_plan(call) {
         Ok(read) => read,
         Err(error) => return Err(charged(runner, id, error).await),
@@ -426,30 +446,76 @@ async fn submit(runner: &Runner, id: &RunId, call: &Call, by: Option<&Caller>) -
         let granted = match context.permit(caller, action, owner.clone()).await {
             Ok(granted) => granted,
             Err(error) if error.kind == Kind::Refused => {
-                return refuse_plan(runner, id, run.state.tier, error).await;
+                return refuse_plan(runner, id, error).await;
             }
             Err(error) => return Err(error),
         };
         let bytes = plan.canonical();
-        let by = Some((caller.clone(), granted));
+        let leave = Some((caller.clone(), granted));
         let more = || Joined { blobs: vec![bytes.clone()], ..Joined::default() };
-        match runner.step_with(id, command, by, more).await {
+        match runner.step_with(id, command, leave, more).await {
             Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => continue,
             Err(error) => return Err(charged(runner, id, error).await),
             Ok(_) => mishap::at("run.planned").map_err(Error::broken)?,
         }
-        let action = about("plan.execute")?.with_arguments(plan.digest());
-        return match context.permit(caller, action, owner).await {
-            Ok(granted) => {
-                let by = Some((caller.clone(), granted));
-                runner.step_with(id, Command::Approve, by, Joined::default).await?;
-                Ok(json!({"approved": true, "plan": plan.digest().to_string()}))
-            }
-            Err(error) if error.kind == Kind::Refused => refuse_plan(runner, id, run.state.tier, error).await,
-            Err(error) => Err(error),
-        };
+        return Box::pin(approve(runner, id, live, &plan, by)).await;
     }
     Err(Error::broken("attempts are counted"))
+}
+
+/// May the plan be carried out? By policy, or by a person; the agent waits for them.
+async fn approve(
+    runner: &Runner,
+    id: &RunId,
+    live: &Live,
+    plan: &Plan,
+    by: Option<&Caller>,
+) -> Result<Value, Error> {
+    let context = &runner.context;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let Standing { run, caller } = match standing(runner, id, by) {
+            Ok(standing) => standing,
+            Err(error) => return Err(lost(runner, id, error).await),
+        };
+        let action = context.action("plan.execute", ResourceKind::Plan, id.as_str())?.with_arguments(plan.digest());
+        let question = context.question(&caller, action, Some(run.state.agent.to_string()));
+        let case = Case {
+            kind: Some(ReviewKind::Plan),
+            why: format!("the plan of `{}` for the task `{}`: {}", run.state.agent, run.state.task, plan.summary),
+            document: Some(plan.canonical()),
+            ..Case::default()
+        };
+        let case = std::future::ready(Ok(case));
+        let decided = context.decide_case(&caller, question, &steward_store::Refusal::default(), case).await?;
+        let refused = match decided {
+            Ok(granted) => {
+                let by = Some((caller.clone(), granted));
+                match runner.step_with(id, Command::Approve, by, Joined::default).await {
+                    // The lock was renewed meanwhile, say: nothing was approved yet.
+                    Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => continue,
+                    Err(error) => return Err(error),
+                    Ok(_) => return Ok(json!({"approved": true, "plan": plan.digest().to_string()})),
+                }
+            }
+            Err((denial, noted)) => noted.tell(Error::from(&denial)),
+        };
+        let refused = match &refused.review {
+            None => refused,
+            Some(review) => {
+                let row = Box::pin(waiting::decided(runner, id, live, review)).await?;
+                match waiting::refusal(&row) {
+                    None => {
+                        attempt = 0;
+                        continue;
+                    }
+                    Some(error) => error,
+                }
+            }
+        };
+        return refuse_plan(runner, id, refused).await;
+    }
 }
 
 fn read_plan(call: &Call) -> Result<(Plan, Option<steward_naming::HandoffId>), Error> {
@@ -467,11 +533,10 @@ fn read_plan(call: &Call) -> Result<(Plan, Option<steward_naming::HandoffId>), E
     Ok((plan, acknowledges))
 }
 
-/// A plan that policy does not let be carried out ends the run.
-async fn refuse_plan(runner: &Runner, id: &RunId, tier: Tier, error: Error) -> Result<Value, Error> {
-    let code = if tier >= Tier::T3 { code::NEEDS_REVIEW } else { error.code };
+/// A plan that policy, or a person, does not let be carried out ends the run.
+async fn refuse_plan(runner: &Runner, id: &RunId, error: Error) -> Result<Value, Error> {
     let run = steward_app_runs::find(&runner.context, id)?;
-    let (code, message) = (code.to_owned(), error.message.clone());
+    let (code, message) = (error.code.to_owned(), error.message.clone());
     let command = if run.state.plan.is_some() {
         Command::RefusePlan { code, message }
     } else {

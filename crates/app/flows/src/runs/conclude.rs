@@ -1,7 +1,9 @@
 //! VERIFY, PACKAGE and REPORT: what the node does by itself once an agent is finished, or once it starts again after it died
 //! in one of them (GOV-3). Each can be done twice without harm: a check keeps nothing, and documents are named by their content.
 //!
-//! Deliberately absent: people (a criterion that asks one is refused in PREFLIGHT).
+//! A criterion that asks a person waits for them, over restarts of the node too.
+//!
+//! Deliberately absent: what a person sees and says (`app/reviews`).
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use super::{
     call::HEARTBEAT_MS,
     follow::artifacts,
     runner::{Live, Runner},
+    waiting,
 };
 
 /// The most decisions that an evidence package lists; the ledger has all.
@@ -37,6 +40,10 @@ pub(crate) async fn conclude(runner: &Runner, id: &RunId, live: &Live) -> Result
             return Ok(());
         }
         runner.soft.beat(id.as_str(), runner.context.now(), HEARTBEAT_MS);
+        match Box::pin(waiting::while_held(runner, id, live)).await {
+            Err(error) if error.code == steward_app_node::code::RUN_OVER => return Ok(()),
+            held => held?,
+        }
         let run = steward_app_runs::find(&runner.context, id)?;
         let stepped = match run.state.phase {
             Phase::Verify => {
@@ -44,7 +51,12 @@ pub(crate) async fn conclude(runner: &Runner, id: &RunId, live: &Live) -> Result
                 let Some(failed) = verify(runner, &run, live).await? else { return Ok(()) };
                 let looked_at: Vec<String> =
                     run.state.packet.success_criteria.iter().map(ToString::to_string).collect();
-                let more = || Joined { detail: vec![("criteria", looked_at.clone().into())], ..Joined::default() };
+                let used = waiting::criteria_used(&runner.context, id)?.rows;
+                let more = || Joined {
+                    detail: vec![("criteria", looked_at.clone().into())],
+                    rows: used.clone(),
+                    ..Joined::default()
+                };
                 runner.step_with(id, Command::Verified { failed }, None, more).await
             }
             Phase::Package => {
@@ -91,7 +103,10 @@ async fn verify(runner: &Runner, run: &RunRow, live: &Live) -> Result<Option<Vec
                 let agent = &run.state.agent;
                 steward_app_actions::verify(&runner.context, &tools, agent, run.id(), &run.trace, argv.clone()).await?
             }
-            Criterion::Review { question } => Some(format!("nobody could be asked: {question}")),
+            Criterion::Review { question } => match Box::pin(waiting::criterion(runner, run, live, question)).await {
+                Err(error) if error.code == steward_app_node::code::RUN_OVER => return Ok(None),
+                answered => answered?,
+            },
         };
         if let Some(why) = why {
             failed.push(format!("not so: {criterion} ({why})"));

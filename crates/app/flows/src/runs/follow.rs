@@ -11,13 +11,14 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use steward_app_actions::rows::effects_of_run;
 use steward_app_agents::rows::{self as agents, Status};
-use steward_app_node::{Caller, Context, Error, Granted};
+use steward_app_node::{Caller, Context, Error, Granted, rows::open_reviews_of_agent, void};
 use steward_app_runs::{HandoffRow, Joined, RevocationRow, RunRow, Stepped, latest_handoff, open_revocation};
 use steward_clock::mishap;
 use steward_governor::{Artifact, Command, Effect, Handoff, Phase, Reason, Tried};
 use steward_naming::{HandoffId, RevocationId, RunId};
 
 use super::runner::Runner;
+use crate::standing;
 
 impl Runner {
     /// One step of a run, and what follows.
@@ -113,6 +114,10 @@ impl Runner {
                 | Effect::HandOff { .. } => {}
             }
         }
+        if stepped.effects.iter().any(|effect| matches!(effect, Effect::Escalate { .. })) {
+            let asked = Box::pin(super::waiting::ask_to_look(self, &stepped.run)).await;
+            failed = failed.or(asked.err());
+        }
         if let Some(ended) = &stepped.run.state.ended {
             tracing::info!(
                 run.id = id.as_str(),
@@ -122,6 +127,9 @@ impl Runner {
                 "a run ended"
             );
             mishap::at("run.followed").map_err(Error::broken)?;
+            if stepped.run.compliant == Some(true) {
+                Box::pin(standing::look_at(&self.context, &stepped.run.state.agent)).await;
+            }
             if let Some(parent) = &stepped.run.state.parent {
                 let told = over_already(self.step(parent, Command::ChildEnded(id.clone())).await);
                 failed = failed.or(told.err());
@@ -185,7 +193,7 @@ fn join(context: &Context, run: &RunRow, effects: &[Effect], by: &str, joined: &
             _ => {}
         }
     }
-    Ok(())
+    super::waiting::void_all(context, run, joined)
 }
 
 fn revoke(
@@ -220,6 +228,9 @@ fn revoke(
     let guard = agent.guard();
     let agent = agents::AgentRow { status: Status::Revoked, ..agent };
     joined.detail.push(("revocation", revocation.id.as_str().into()));
+    for row in context.store.read(|reader| open_reviews_of_agent(reader, &agent.name.to_string()))? {
+        joined.rows.extend(void(&row, "its agent was revoked", context.now()));
+    }
     joined.rows.push((agent.row(), guard));
     joined.rows.push((revocation.row(), revocation.absent()));
     Ok(())

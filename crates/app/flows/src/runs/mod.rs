@@ -23,6 +23,9 @@ mod runner;
 mod start;
 mod state;
 mod view;
+mod waiting;
+
+pub(crate) use people::{one_lower, reason, voided};
 
 pub use attach::{Brief, Called};
 pub use call::Answered;

@@ -6,7 +6,7 @@
 //! Deliberately absent: reviews (an appeal, a second person), which come with their inbox.
 
 use steward_app_agents::rows::{self as agents, AgentRow, Status};
-use steward_app_node::{Caller, Context, Error, Halt, Kind, code};
+use steward_app_node::{Caller, Context, Error, Halt, Kind, code, rows::open_reviews_of_agent, void};
 use steward_app_runs::{
     Joined, LockRow, Reinstated, RevocationRow, RunFilter, RunRow, Stepped, live_runs, lock, open_revocation, runs,
 };
@@ -15,6 +15,7 @@ use steward_governor::{Command, Ending, Reason};
 use steward_ledger::kind;
 use steward_naming::{Name, RevocationId, RunId};
 use steward_permit::{ResourceKind, Tier};
+use steward_store::Change;
 
 use super::runner::Runner;
 
@@ -28,7 +29,7 @@ const ATTEMPTS: u32 = 5;
 const MAX_LIVE: u32 = 1000;
 
 /// Why, as it may stand in the record.
-fn reason(text: &str) -> Result<String, Error> {
+pub(crate) fn reason(text: &str) -> Result<String, Error> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > MAX_REASON || text.chars().any(char::is_control) {
         return Err(Error::invalid(format!("`reason` says why, on one line of at most {MAX_REASON} characters")));
@@ -126,6 +127,7 @@ impl Runner {
             .row(revocation.row())
             .detail("reason", revocation.reason.as_str())
             .detail("details", revocation.details.as_str());
+        let change = voided(context, change, name, "its agent was revoked")?;
         context.commit(change).await?;
         mishap::at("agent.revoked").map_err(Error::broken)?;
         Ok(())
@@ -152,7 +154,10 @@ impl Runner {
         let (tier, before) = (one_lower(row.tier), row.tier);
         let reinstated = Reinstated { by: caller.actor.full_name(), reason: why.clone(), at: context.now(), tier };
         let (agent_guard, open_guard) = (row.guard(), open.guard());
-        let back = AgentRow { status: Status::Active, tier, ..row };
+        let lost = (tier != before).then_some(before);
+        let since = if lost.is_some() { Some(context.now()) } else { row.tier_since };
+        let tier_before = lost.or(row.tier_before);
+        let back = AgentRow { status: Status::Active, tier, tier_since: since, tier_before, ..row };
         let revocation = RevocationRow { reinstated: Some(reinstated), ..open };
         let change = context
             .change(caller, granted, kind::AGENT_REINSTATED, name.to_string())
@@ -259,6 +264,17 @@ impl Runner {
     }
 }
 
+/// What waits for a person about an agent, and for no run, ends with a change: nobody approves anything of an agent that is revoked.
+pub(crate) fn voided(context: &Context, mut change: Change, agent: &Name, why: &str) -> Result<Change, Error> {
+    for row in context.store.read(|reader| open_reviews_of_agent(reader, &agent.to_string()))? {
+        // What the change itself uses is not voided by it.
+        if let Some((row, guard)) = void(&row, why, context.now()) {
+            change = change.guard(guard).row(row);
+        }
+    }
+    Ok(change)
+}
+
 /// Whoever ended already needs not be stopped.
 fn over_already(stepped: Result<Stepped, Error>) -> Result<(), Error> {
     match stepped {
@@ -287,7 +303,7 @@ fn look(context: &Context, name: &Name) -> Result<Found, Error> {
 }
 
 /// The tier below; the architect, who stands on no ladder, comes back as an observer.
-const fn one_lower(tier: Tier) -> Tier {
+pub(crate) const fn one_lower(tier: Tier) -> Tier {
     match tier {
         Tier::T0 | Tier::T1 | Tier::T4 => Tier::T0,
         Tier::T2 => Tier::T1,

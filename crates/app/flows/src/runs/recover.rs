@@ -99,6 +99,7 @@ impl Runner {
             failed = failed.or(self.end(&id, code::LOCK_LOST, message).await.err());
         }
         let live_runs = self.context.store.read(live_runs)?;
+        failed = failed.or(Box::pin(super::waiting::tend_held(self, &live_runs)).await.err());
         for run in &live_runs {
             failed = failed.or(self.look_at(run, now).await.err());
         }
@@ -156,8 +157,12 @@ impl Runner {
         }
         let looks = CONCLUDE_WITHIN_MS / LOOK_EVERY_MS;
         for _ in 0..looks {
-            if self.driven() == 0 {
-                return;
+            // Who waits for a person goes on with the next start.
+            let waits = |id: &RunId| {
+                self.live(id).is_none_or(|live| live.waiting.load(std::sync::atomic::Ordering::Relaxed) > 0)
+            };
+            if self.drives().iter().all(waits) {
+                break;
             }
             tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
         }

@@ -69,6 +69,8 @@ pub struct Runner {
     pub(crate) keeper: Keeper,
     /// Held while a call of a model is reserved and recorded, so that no two read the same budgets.
     pub(crate) model_turn: tokio::sync::Mutex<()>,
+    /// Held while a run's question to people is looked for and put, so that it is put once.
+    pub(crate) opening: tokio::sync::Mutex<()>,
     /// How many models are asked at once.
     pub(crate) asking: Arc<Semaphore>,
     pub(crate) worker: Option<Arc<dyn Worker>>,
@@ -103,6 +105,10 @@ pub(crate) struct Live {
     pub(crate) models: Arc<Semaphore>,
     /// The tools that it was begun with.
     pub(crate) offered: OnceLock<Vec<Offered>>,
+    /// How many of its calls wait for a person.
+    pub(crate) waiting: AtomicU64,
+    /// Held while what a person said of it is done, so that it is done once.
+    pub(crate) asking: tokio::sync::Mutex<()>,
 }
 
 impl Default for Live {
@@ -117,6 +123,8 @@ impl Default for Live {
             calls: Calls::default(),
             models: Arc::new(Semaphore::new(MAX_ASKING_OF_RUN)),
             offered: OnceLock::default(),
+            waiting: AtomicU64::default(),
+            asking: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -161,6 +169,7 @@ impl Runner {
             models: parts.models,
             keeper: parts.keeper,
             model_turn: tokio::sync::Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
             asking: Arc::new(Semaphore::new(MAX_ASKING)),
             worker: parts.worker,
             no_worker: parts.no_worker,

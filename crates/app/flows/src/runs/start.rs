@@ -13,7 +13,7 @@ use steward_app_agents::rows::{self as agents, AgentRow, Protocol, Status};
 use steward_app_node::{Caller, Context, Error, Granted, Kind, Problem, code};
 use steward_app_runs::{HandoffRow, NewRun as Beginning, RunRow, latest_handoff, runs_of_task};
 use steward_clock::mishap;
-use steward_governor::{Command, Criterion, Ending, Handoff, Mistake, Packet, Template};
+use steward_governor::{Command, Ending, Handoff, Mistake, Packet, Template};
 use steward_ledger::kind;
 use steward_naming::{Label, Name, RunId};
 use steward_permit::{ActionName, DenialCode, ResourceKind};
@@ -87,7 +87,7 @@ impl Runner {
             return self.refuse(&run, code::TOO_MANY_RUNS, message).await;
         };
         // Whatever goes wrong from here on, the run ends, and says so.
-        match self.boot(&run, &agent, left, &live).await {
+        match Box::pin(self.boot(&run, &agent, left, &live)).await {
             Ok((run, None)) => Ok(self.given_up(run)),
             Ok((run, Some(mut session))) => {
                 let way = match (agent.protocol, &agent.command) {
@@ -103,6 +103,9 @@ impl Runner {
                 Ok(run)
             }
             Err(error) => {
+                if let Some(context) = error.context() {
+                    tracing::error!(run.id = run.id().as_str(), context, "a run could not be started");
+                }
                 let (code, message) = (error.code.to_owned(), error.message.clone());
                 let ended = self.step(run.id(), Command::Fail { code, message }).await;
                 self.leave(run.id());
@@ -245,10 +248,6 @@ impl Runner {
                     "the deliverable `{path}` is not there, and the scope does not let it be written"
                 ));
             }
-        }
-        if packet.success_criteria.iter().any(|criterion| matches!(criterion, Criterion::Review { .. })) {
-            let why = "a success criterion asks a reviewer, and nobody can be asked yet; use a command or an artifact";
-            return Err((code::NEEDS_REVIEW, why.to_owned()));
         }
         match &self.worker {
             // Nothing is started here: only its tools would need a sandbox, and say so then.

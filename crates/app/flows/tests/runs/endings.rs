@@ -177,7 +177,7 @@ async fn stopped_by_a_person() {
 
 #[tokio::test]
 async fn stopped_by_a_rule_of_the_packet() {
-    for (then, code) in [("stop", "ESCALATED"), ("review", "NEEDS_REVIEW")] {
+    for (then, code) in [("stop", "ESCALATED")] {
         let (node, olivia) = node().await;
         let packet = packet_with("scribe", "/escalation_rules", json!([{"when": "first_error", "then": then}]));
         let (id, mut agent) = executing(&node, &olivia, &packet).await;

@@ -176,22 +176,6 @@ async fn a_sandbox_that_is_too_weak_for_the_tier() {
 }
 
 #[tokio::test]
-async fn what_needs_a_reviewer_is_refused() {
-    let (node, olivia) = node().await;
-    let asks = packet_with("scribe", "/success_criteria", json!([{"kind": "review", "question": "Is it good?"}]));
-    assert_eq!(verdict(&refused(&node, &olivia, &asks).await), ("refused", "NEEDS_REVIEW", None));
-    for (agent, tier) in [("executor", Tier::T3), ("architect", Tier::T4)] {
-        node.agent(agent, tier).await;
-        let (id, mut played) = planning(&node, &olivia, &packet(agent)).await;
-        assert_eq!(played.call("submit_plan", plan()).await["ok"], false, "{tier}");
-        let run = over(&node, &id, &played).await;
-        assert_eq!(verdict(&run), ("refused", "NEEDS_REVIEW", None), "{tier}: {}", message(&run));
-        assert_eq!(run.state.ended.as_ref().map(|ended| ended.phase.as_str()), Some("PLAN"));
-        assert_eq!(standing(&node, agent).1, Status::Active);
-    }
-}
-
-#[tokio::test]
 async fn a_plan_that_the_policy_refuses() {
     let (node, olivia) = node().await;
     let text = "@id(\"freeze\")\n@description(\"No plan is carried out before the audit.\")\n\

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use steward_app_actions::{self as actions, Status};
+use steward_app_flows::reviews;
 use steward_app_node::Caller;
 use steward_ledger::kind;
 use steward_naming::{ActionId, RunId};
@@ -40,7 +41,7 @@ async fn a_run_whose_node_dies_ends_and_another_may_begin() {
 }
 
 /// That a run fetches something is on record, and no more.
-async fn fetching(node: &TestNode, run: &RunId) -> ActionId {
+pub(crate) async fn fetching(node: &TestNode, run: &RunId) -> ActionId {
     let context = node.context();
     let id = ActionId::new(node.now(), node.dice());
     let caller = Caller { trace: Some(node.run(run).trace), ..Caller::node(node.namespace()) };
@@ -85,16 +86,16 @@ async fn what_was_being_fetched_waits_for_a_person() {
     node.restart().await;
     assert_eq!(unknown(&node).await.len(), 2, "a restart does not make it known");
 
-    let theirs = actions::resolve(node.context(), &node.again(&olivia), &first, true, "I believe so").await;
+    let theirs = reviews::resolve(node.context(), &node.again(&olivia), &first, true, "I believe so").await;
     assert_eq!(theirs.expect_err("refused").code, "NOT_PERMITTED", "an operator does not judge their own doing");
-    let silent = actions::resolve(node.context(), &node.again(&rita), &first, true, " ").await;
+    let silent = reviews::resolve(node.context(), &node.again(&rita), &first, true, " ").await;
     assert_eq!(silent.expect_err("how does she know?").code, "INVALID_REQUEST");
     for (effect, happened, status) in [(&first, true, Status::Succeeded), (&second, false, Status::Failed)] {
         let rita = node.again(&rita);
         let row =
-            actions::resolve(node.context(), &rita, effect, happened, "their log says so").await.expect("allowed");
+            reviews::resolve(node.context(), &rita, effect, happened, "their log says so").await.expect("allowed");
         assert_eq!(row.status, status);
-        let twice = actions::resolve(node.context(), &rita, effect, happened, "their log says so").await;
+        let twice = reviews::resolve(node.context(), &rita, effect, happened, "their log says so").await;
         assert_eq!(twice.expect_err("it is known").code, "INVALID_REQUEST");
     }
     assert_eq!(unknown(&node).await, [].into());

@@ -1,6 +1,7 @@
 //! The machine, command by command.
 
 use steward_naming::ActionId;
+use steward_permit::ActionName;
 
 use super::sample::{
     after, artifact, at, error, executing, finish, handoff_id, packaged, packet, plan, run, run_id, run_in_each_phase,
@@ -46,7 +47,9 @@ fn table() -> Vec<(Command, &'static str, &'static str)> {
         (coded(|code, message| Command::Denied { code, message }), "BFPEVKR", "="),
         (Command::Violation { details: "x".to_owned() }, "BFPEVKR", "="),
         (Command::Forbidden { details: "x".to_owned() }, "BFPEVKR", "revoked FORBIDDEN_ACTION"),
-        (unknown(), "BFPEVKR", "stopped NEEDS_REVIEW"),
+        (unknown(), "BFPEVKR", "="),
+        (Command::Looked { goes_on: true, message: "x".to_owned() }, "BFPEVKR", "="),
+        (Command::Looked { goes_on: false, message: "x".to_owned() }, "BFPEVKR", "stopped ESCALATED"),
         (coded(|code, message| Command::Fail { code, message }), "BFPEVKR", "failed CODE"),
         (coded(|code, message| Command::Refuse { code, message }), "BFP", "refused CODE"),
         (Command::Stop { reason: "x".to_owned() }, "BFPEVKR", "stopped STOPPED"),
@@ -100,7 +103,7 @@ fn every_command_in_every_phase() {
 fn the_table_has_every_command() {
     let mut names: Vec<&str> = table().iter().map(|(command, ..)| command.name()).collect();
     names.dedup();
-    assert_eq!(names.len(), 20, "a new command belongs into the table: {names:?}");
+    assert_eq!(names.len(), 21, "a new command belongs into the table: {names:?}");
 }
 
 #[test]
@@ -212,7 +215,8 @@ fn outcome(run: &Run, commands: &[Command]) -> (String, Vec<(When, Then)>) {
             _ => None,
         }));
     }
-    let ended = run.ended.as_ref().map_or("running".to_owned(), |e| format!("{} {}", e.ending, e.code));
+    let lives = if run.held.is_some() { "held" } else { "running" };
+    let ended = run.ended.as_ref().map_or(lives.to_owned(), |e| format!("{} {}", e.ending, e.code));
     assert_eq!(run.escalated, escalated.iter().map(|(when, _)| *when).collect());
     (ended, escalated)
 }
@@ -240,7 +244,7 @@ fn escalations_are_followed_once() {
         (&all, (1, 9, 1), &[denied()], "revoked ERROR_BUDGET_EXCEEDED", &[Denial, FirstError, HalfOfBudget]),
         (&[], (8, 9, 1), &[e("a"), denied(), unknown()], "running", &[]),
         (&[(FirstError, Stop)], (8, 9, 1), &[e("a")], "stopped ESCALATED", &[FirstError]),
-        (&[(FirstError, Review)], (8, 9, 1), &[e("a")], "stopped NEEDS_REVIEW", &[FirstError]),
+        (&[(FirstError, Review)], (8, 9, 1), &[e("a")], "held", &[FirstError]),
         // The stricter one of a step decides, in whatever order.
         (&[(Denial, Review), (FirstError, Stop)], (8, 9, 1), &[denied()], "stopped ESCALATED", &[Denial, FirstError]),
         (&[(Denial, Stop), (FirstError, Review)], (8, 9, 1), &[denied()], "stopped ESCALATED", &[Denial, FirstError]),
@@ -248,7 +252,7 @@ fn escalations_are_followed_once() {
             &[(Denial, Notify), (FirstError, Review)],
             (8, 9, 1),
             &[denied()],
-            "stopped NEEDS_REVIEW",
+            "held",
             &[Denial, FirstError],
         ),
         // A revocation beats an escalation.
@@ -259,6 +263,19 @@ fn escalations_are_followed_once() {
         let words: Vec<When> = found.1.iter().map(|(when, _)| *when).collect();
         assert_eq!((found.0.as_str(), words.as_slice()), (ended, escalated), "{rules:?} {budget:?} {commands:?}");
     }
+}
+
+#[test]
+fn who_is_held_goes_no_further_before_a_person_looked() {
+    let held = after(&executing_with(&[(When::FirstError, Then::Review)], (8, 9, 1)), [error("E", "a")]);
+    let write = ActionName::parse("fs.write").unwrap();
+    assert_eq!(held.may(&write, "/reports/week.md").unwrap_err().code(), "NEEDS_REVIEW");
+    assert_eq!(held.step(finish(), at(1)).unwrap_err().code(), "NEEDS_REVIEW");
+    assert_eq!(held.step(error("E", "b"), at(1)).unwrap().run.held, held.held, "what goes wrong is counted all the same");
+    let looked = |goes_on| Command::Looked { goes_on, message: "looked".to_owned() };
+    let goes_on = after(&held, [looked(true)]);
+    assert!(goes_on.may(&write, "/reports/week.md").is_ok() && goes_on.step(finish(), at(2)).is_ok());
+    assert_eq!(after(&held, [looked(false)]).ended.unwrap().code, "ESCALATED");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn a_denial_says_why() {
     expect![[r#"no policy permits agent scribe.acme.internal to do fs.write on file /reports/a.md"#]]
         .assert_eq(&denied(observer));
     let architect = question(agent("scribe", Tier::T4), "governance.write", ResourceKind::Policy, "current");
-    expect![[r#"T4/approval forbids agent scribe.acme.internal to do governance.write on policy current"#]]
+    expect!["a person must approve that agent scribe.acme.internal does governance.write on policy current; `steward review list` shows what waits"]
         .assert_eq(&denied(architect));
     let strange = question(agent("scribe", Tier::T3), "fs.shred", ResourceKind::File, "/a");
     expect![[r#"agent scribe.acme.internal asked for fs.shred on file /a, an action that no policy knows"#]]
@@ -222,7 +222,7 @@ fn the_guard_of_paths_guards() {
 #[test]
 fn the_guard_of_approval_guards() {
     let asked = question(agent("scribe", Tier::T4), "fs.write", ResourceKind::File, "/plans/a.md");
-    check(&engine(&Sources::shipped()), &asked, expect!["FORBIDDEN by [T4/approval]"]);
+    check(&engine(&Sources::shipped()), &asked, expect!["NEEDS_REVIEW by [T4/approval]"]);
     check(&engine(&without("tiers/T4.cedar")), &asked, expect!["allowed by [T0/write-plans]"]);
 }
 

@@ -85,6 +85,8 @@ fn question(actor: Actor, action: &str, kind: ResourceKind, id: &str) -> Questio
         run: None,
         action: Action::new(home(), ActionName::parse(action).expect("valid"), resource),
         needs: None,
+        approved: false,
+        review: None,
         gives: Gives::default(),
     }
 }

@@ -82,6 +82,8 @@ impl World {
             action: Action::new(namespace, ActionName::parse(name).expect("valid"), resource),
             owner: None,
             needs: None,
+            approved: false,
+            review: None,
             gives: Gives::default(),
         }
     }

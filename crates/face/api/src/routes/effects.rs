@@ -3,6 +3,7 @@
 use axum::Json;
 use serde::Deserialize;
 use steward_app_actions::{self as verbs, EffectRow, Status};
+use steward_app_flows::reviews;
 use steward_app_node::Error;
 use steward_naming::{ActionId, RunId};
 use steward_wire::{EffectList, EffectSummary, Problem, ResolveEffect};
@@ -67,7 +68,7 @@ pub(crate) async fn resolve(
     let row = visit
         .change(|context, caller| {
             let (id, asked) = (id.clone(), asked.clone());
-            async move { verbs::resolve(&context, &caller, &id, asked.happened, &asked.reason).await }
+            async move { reviews::resolve(&context, &caller, &id, asked.happened, &asked.reason).await }
         })
         .await?;
     Ok(Json(record(row)))

@@ -9,6 +9,7 @@ pub(crate) mod models;
 pub(crate) mod open;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod reviews;
 pub(crate) mod runs;
 pub(crate) mod state;
 pub(crate) mod status;

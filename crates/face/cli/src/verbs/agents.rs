@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 use steward_naming::{Label, Name, is_semantic_version, visible};
 use steward_seal::json::{self, Limits};
-use steward_wire::{AddAgent, AgentList, AgentRecord, Reason, RevocationRecord};
+use steward_wire::{AddAgent, AgentList, AgentRecord, Reason, RevocationRecord, TierChange};
 
 use crate::{
     failure::Failure,
@@ -45,13 +45,23 @@ pub enum AgentVerb {
         reason: String,
     },
     /// Reinstate a revoked agent, one tier lower
-    Reinstate {
-        /// Its name, short or full
-        name: String,
-        /// Why; recorded
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-    },
+    Reinstate(TierArgs),
+    /// Ask that it gets a tier more, by its record; where policy says so, a person approves first
+    Promote(TierArgs),
+    /// Take a tier from it, at once
+    Demote(TierArgs),
+    /// Ask that it gets the tier back that was taken from it; a person approves first
+    Appeal(TierArgs),
+}
+
+/// Which agent, and why.
+#[derive(Debug, Args)]
+pub struct TierArgs {
+    /// Its name, short or full
+    name: String,
+    /// Why; recorded
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
 }
 
 pub(crate) async fn carry_out(session: &mut Session, verb: AgentVerb) -> Result<(), Failure> {
@@ -78,11 +88,43 @@ pub(crate) async fn carry_out(session: &mut Session, verb: AgentVerb) -> Result<
             let revocation = session.caller()?.revoke_agent(&name, &Reason { reason }).await?;
             session.show.answer(&revocation, revocation_view)
         }
-        AgentVerb::Reinstate { name, reason } => {
+        AgentVerb::Promote(TierArgs { name, reason }) => {
+            let change = session.caller()?.promote_agent(&name, &Reason { reason }).await?;
+            tier_changed(session, &change)
+        }
+        AgentVerb::Demote(TierArgs { name, reason }) => {
+            let change = session.caller()?.demote_agent(&name, &Reason { reason }).await?;
+            tier_changed(session, &change)
+        }
+        AgentVerb::Appeal(TierArgs { name, reason }) => {
+            let change = session.caller()?.appeal_for_agent(&name, &Reason { reason }).await?;
+            tier_changed(session, &change)
+        }
+        AgentVerb::Reinstate(TierArgs { name, reason }) => {
             let revocation = session.caller()?.reinstate_agent(&name, &Reason { reason }).await?;
             session.show.answer(&revocation, revocation_view)
         }
     }
+}
+
+fn tier_changed(session: &mut Session, change: &TierChange) -> Result<(), Failure> {
+    session.show.answer(change, |change, looks| {
+        let (changed, ink) = if change.changed { ("changed", Ink::Good) } else { ("waits for a person", Ink::Warn) };
+        facts(
+            looks,
+            [
+                ("agent", Word::new(&change.agent, Ink::Bold)),
+                ("tier", (&change.tier).into()),
+                ("tier is", Word::new(changed, ink)),
+                ("review", Word::from(change.review.as_deref().unwrap_or_default())),
+            ],
+        )
+    })?;
+    if let Some(review) = &change.review {
+        let approve = session.command(&format!("review approve {review} --reason TEXT"));
+        session.show.aside(&format!("Somebody who did not ask for it decides: `{approve}`"));
+    }
+    Ok(())
 }
 
 /// Reads an agent's file, and the template of its packets, whose path is beside the file.
