@@ -189,7 +189,9 @@ fn refused(code: Option<DenialCode>) -> String {
         }
         Some(DenialCode::OverBudget) => "It was refused, because a budget for models has nothing left for it.",
         Some(DenialCode::NeedsReview) => "It was not done, because a person must approve it first.",
-        Some(DenialCode::ReviewRefused) => "It was refused, because a person was asked and said no, or nobody answered in time.",
+        Some(DenialCode::ReviewRefused) => {
+            "It was refused, because a person was asked and said no, or nobody answered in time."
+        }
         Some(DenialCode::NotPermitted) | None => {
             "It was refused, because no policy permits it; what is not permitted is refused."
         }

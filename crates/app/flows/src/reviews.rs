@@ -31,8 +31,7 @@ pub async fn approve(runner: &Runner, caller: &Caller, id: &ReviewId, why: &str)
     if row.review.kind == ReviewKind::Outcome {
         return answer(context, caller, row, true, why).await;
     }
-    let alone =
-        context.store.read(|reader| steward_app_people::rows::enrolled(reader, &context.namespace))? == 1;
+    let alone = context.store.read(|reader| steward_app_people::rows::enrolled(reader, &context.namespace))? == 1;
     let approved = steward_app_reviews::approve(context, caller, id, why, alone).await?;
     if approved.review.status == Status::Approved {
         carry_out(context, &approved).await;
@@ -80,7 +79,13 @@ fn about(context: &Context, id: &ActionId) -> Result<Action, Error> {
 }
 
 /// Says what became of an effect: what people knew as `effect resolve`, from the inbox.
-async fn answer(context: &Context, caller: &Caller, row: ReviewRow, happened: bool, why: &str) -> Result<ReviewRow, Error> {
+async fn answer(
+    context: &Context,
+    caller: &Caller,
+    row: ReviewRow,
+    happened: bool,
+    why: &str,
+) -> Result<ReviewRow, Error> {
     if !row.review.is_pending(context.now()) {
         return Err(Error::new(Kind::Taken, code::REVIEW_OVER, row.review.answer()));
     }
@@ -110,17 +115,16 @@ pub async fn resolve(
     let mut more = Vec::new();
     if let Some(row) = open {
         let (by, reason) = (caller.actor.full_name(), why.to_owned());
-        let step = if happened {
-            Step::Approve { by, own: false, enough: true, reason }
-        } else {
-            Step::Reject { by, reason }
-        };
+        let step =
+            if happened { Step::Approve { by, own: false, enough: true, reason } } else { Step::Reject { by, reason } };
         // One whose time is over asks nothing any more.
         if let Ok(review) = row.review.step(step, context.now()) {
             let review = match review.status {
                 Status::Approved => {
                     let (digest, policy) = (review.asked.digest, review.policy);
-                    review.step(Step::Use { digest, policy, action: id.clone() }, context.now()).map_err(Error::broken)?
+                    review
+                        .step(Step::Use { digest, policy, action: id.clone() }, context.now())
+                        .map_err(Error::broken)?
                 }
                 _ => review,
             };

@@ -152,7 +152,7 @@ pub async fn promote(context: &Context, caller: &Caller, name: &str, why: &str) 
         Ok(granted) => give(context, caller, granted, agent, to, &record, &why, false).await.map(Promoted::Done),
         Err((denial, noted)) => {
             let error = noted.tell(Error::from(&denial));
-            error.review.clone().map_or(Err(error), |review| Ok(Promoted::Waits(review)))
+            error.review.clone().map_or(Err(error), |review| Ok(Promoted::Waits(*review)))
         }
     }
 }
@@ -165,7 +165,8 @@ pub async fn appeal(context: &Context, caller: &Caller, name: &str, why: &str) -
     let why = reason(why)?;
     let agent = find(context, name)?;
     let Some(to) = agent.tier_before.filter(|_| agent.status == Status::Active) else {
-        let message = format!("no tier was taken from `{}`, or it is revoked; there is nothing to appeal for", agent.name);
+        let message =
+            format!("no tier was taken from `{}`, or it is revoked; there is nothing to appeal for", agent.name);
         return Err(Error::invalid(message));
     };
     let record = record(context, &agent)?;
@@ -183,7 +184,7 @@ pub async fn appeal(context: &Context, caller: &Caller, name: &str, why: &str) -
         Ok(granted) => give(context, caller, granted, agent, to, &record, &why, true).await.map(Promoted::Done),
         Err((denial, noted)) => {
             let error = noted.tell(Error::from(&denial));
-            error.review.clone().map_or(Err(error), |review| Ok(Promoted::Waits(review)))
+            error.review.clone().map_or(Err(error), |review| Ok(Promoted::Waits(*review)))
         }
     }
 }
@@ -287,6 +288,8 @@ pub(crate) async fn look_at(context: &Context, agent: &Name) {
         Ok(()) => {}
         // A person said no a while ago, or policy does: that is on record.
         Err(error) if matches!(error.kind, Kind::Refused | Kind::Stale) => {}
-        Err(error) => tracing::error!(agent.name = %agent, %error, context = error.context(), "a record could not be looked at"),
+        Err(error) => {
+            tracing::error!(agent.name = %agent, %error, context = error.context(), "a record could not be looked at")
+        }
     }
 }

@@ -89,7 +89,7 @@ pub struct Granted {
     pub permit: Permit,
     pub(crate) guards: Vec<Guard>,
     /// The review that allows it, as it will be once it is used.
-    pub(crate) uses: Option<ReviewRow>,
+    pub(crate) uses: Option<Box<ReviewRow>>,
 }
 
 impl Granted {
@@ -323,12 +323,7 @@ impl Context {
     ///
     /// # Errors
     /// The review does not allow it any more, policy does not, or the denial cannot be recorded.
-    pub async fn decide_by(
-        &self,
-        caller: &Caller,
-        question: Question,
-        review: &ReviewRow,
-    ) -> Result<Granted, Error> {
+    pub async fn decide_by(&self, caller: &Caller, question: Question, review: &ReviewRow) -> Result<Granted, Error> {
         let (now, policy) = (self.now(), self.policy());
         let action = question.id.clone();
         let step = Step::Use { digest: question.action.digest(), policy: policy.engine.version(), action };
@@ -342,7 +337,7 @@ impl Context {
             guards.push(Guard::unchanged("policy", key([("namespace", self.namespace.as_str())]), seq));
         }
         match policy.engine.decide(Question { approved: true, ..question }, now) {
-            Ok(permit) => Ok(Granted { permit, guards, uses: Some(used) }),
+            Ok(permit) => Ok(Granted { permit, guards, uses: Some(Box::new(used)) }),
             Err(denial) => {
                 let noted = self.refuse(caller, (*denial).clone(), &Refusal::default()).await?;
                 Err(noted.tell(Error::from(&*denial)))

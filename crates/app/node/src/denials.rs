@@ -45,8 +45,9 @@ impl Noted {
         match self {
             Self::Whole(_) => error,
             Self::Waits(review) => {
-                let message =
-                    format!("a person must approve this first: `{review}` waits for it; see `steward review show {review}`");
+                let message = format!(
+                    "a person must approve this first: `{review}` waits for it; see `steward review show {review}`"
+                );
                 error.saying(message).of_review(review.clone())
             }
             Self::Counted(first) => {

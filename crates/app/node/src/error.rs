@@ -50,11 +50,11 @@ pub struct Error {
     /// The decision that refused it.
     pub action: Option<ActionId>,
     /// The review that it waits for.
-    pub review: Option<ReviewId>,
+    pub review: Option<Box<ReviewId>>,
     /// All that is wrong with a document.
     pub problems: Vec<Problem>,
     /// For the log only.
-    context: Option<String>,
+    context: Option<Box<str>>,
 }
 
 impl Error {
@@ -82,7 +82,7 @@ impl Error {
     /// Something is broken inside; `context` is for the log.
     pub fn broken(context: impl fmt::Display) -> Self {
         let message = "something is broken inside; the node's log says what, under the trace of this request";
-        Self { context: Some(context.to_string()), ..Self::new(Kind::Broken, code::INTERNAL, message) }
+        Self { context: Some(context.to_string().into()), ..Self::new(Kind::Broken, code::INTERNAL, message) }
     }
 
     /// The same, naming the decision.
@@ -94,7 +94,7 @@ impl Error {
     /// The same, about the review that it waits for.
     #[must_use]
     pub fn of_review(self, review: ReviewId) -> Self {
-        Self { review: Some(review), ..self }
+        Self { review: Some(Box::new(review)), ..self }
     }
 
     /// The same, in other words.

@@ -109,7 +109,7 @@ impl ReviewRow {
 /// What asking comes to.
 pub(crate) enum Answer {
     /// Somebody approved exactly this; the review as it will be, unless this action used it before.
-    Allowed { guard: Guard, used: Option<ReviewRow> },
+    Allowed { guard: Guard, used: Option<Box<ReviewRow>> },
     /// It waits for a person.
     Waits(ReviewId),
     /// A person said no, or too much waits.
@@ -139,7 +139,7 @@ impl Context {
                     Status::Approved => {
                         let step = Step::Use { digest, policy: version, action: question.id.clone() };
                         let review = review.step(step, now).map_err(Error::broken)?;
-                        Some(ReviewRow { review, ..found.clone() })
+                        Some(Box::new(ReviewRow { review, ..found.clone() }))
                     }
                     _ => None,
                 };
@@ -253,9 +253,8 @@ impl Context {
         let node = Caller::node(&self.namespace);
         let question = self.question(&node, self.action(action, ResourceKind::Review, id.as_str())?, None);
         let permit = policy.engine.decide(question, self.now()).map_err(Error::broken)?;
-        let guard = policy.entry_seq.map(|seq| {
-            Guard::unchanged("policy", key([("namespace", self.namespace.as_str())]), seq)
-        });
+        let guard =
+            policy.entry_seq.map(|seq| Guard::unchanged("policy", key([("namespace", self.namespace.as_str())]), seq));
         Ok(Granted { permit, guards: guard.into_iter().collect(), uses: None })
     }
 

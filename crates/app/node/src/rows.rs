@@ -150,9 +150,8 @@ pub fn open_reviews_of_agent(reader: &Reader<'_>, agent: &str) -> Result<Vec<Rev
 /// # Errors
 /// The store cannot be read.
 pub fn reviews_over(reader: &Reader<'_>, now: Timestamp, limit: u32) -> Result<Vec<ReviewRow>, StoreError> {
-    let sql = format!(
-        "{REVIEW} WHERE status IN ('pending', 'approved') AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
-    );
+    let sql =
+        format!("{REVIEW} WHERE status IN ('pending', 'approved') AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2");
     let mut statement = reader.sql().prepare_cached(&sql)?;
     Ok(statement.query_map(params![now.to_string(), limit], review_row)?.collect::<Result<_, _>>()?)
 }
@@ -185,10 +184,8 @@ pub fn reviews(reader: &Reader<'_>, filter: &ReviewFilter) -> Result<Vec<ReviewR
     );
     let mut statement = reader.sql().prepare_cached(&sql)?;
     let status = filter.status.map(Status::as_str);
-    let rows = statement.query_map(
-        params![status, filter.agent, filter.run, filter.kind, filter.after, filter.limit],
-        review_row,
-    )?;
+    let rows = statement
+        .query_map(params![status, filter.agent, filter.run, filter.kind, filter.after, filter.limit], review_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -739,7 +739,12 @@ pub fn consecutive_compliant(
         "SELECT id FROM run WHERE agent = ?1 AND compliant = 1 AND ended_at > ?2
          AND id > coalesce((SELECT max(id) FROM run WHERE agent = ?1 AND compliant = 0), '') ORDER BY id DESC LIMIT ?3",
     )?;
-    let ids = statement.query_map(params![agent.to_string(), since.to_string(), limit], |row| row.get::<_, String>(0))?;
-    ids.map(|id| Ok(id?.parse().map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e)))?))
-        .collect()
+    let ids =
+        statement.query_map(params![agent.to_string(), since.to_string(), limit], |row| row.get::<_, String>(0))?;
+    ids.map(|id| {
+        Ok(id?
+            .parse()
+            .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e)))?)
+    })
+    .collect()
 }

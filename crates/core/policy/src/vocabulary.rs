@@ -12,7 +12,9 @@ use cedar_policy::{
 };
 use steward_clock::{Dice, Timestamp};
 use steward_naming::{ActionId, KeyId, RunId};
-use steward_permit::{Action, ActionName, Actor, KeyUse, Resource, ResourceKind, ReviewKind, Role, RunUse, Scope, Tier};
+use steward_permit::{
+    Action, ActionName, Actor, KeyUse, Resource, ResourceKind, ReviewKind, Role, RunUse, Scope, Tier,
+};
 
 use crate::question::{Gives, Question, Reviewing};
 
@@ -370,9 +372,22 @@ fn samples(action: &str) -> impl Iterator<Item = Question> {
                 fence: 1,
             };
             let owner = Some("sample".to_owned());
-            let review = Some(Reviewing { kind: ReviewKind::Plan, tier: Tier::T3, own: true, alone: true, approvals: 1 });
+            let review =
+                Some(Reviewing { kind: ReviewKind::Plan, tier: Tier::T3, own: true, alone: true, approvals: 1 });
             let needs = Some(Tier::T1);
-            [Question { key: Some(key), run: Some(run), owner, needs, gives, approved: true, review, ..bare.clone() }, bare]
+            [
+                Question {
+                    key: Some(key),
+                    run: Some(run),
+                    owner,
+                    needs,
+                    gives,
+                    approved: true,
+                    review,
+                    ..bare.clone()
+                },
+                bare,
+            ]
         })
     })
 }

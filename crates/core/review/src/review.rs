@@ -34,8 +34,7 @@ pub enum Status {
 
 impl Status {
     /// Every one, in order.
-    pub const ALL: &[Self] =
-        &[Self::Pending, Self::Approved, Self::Rejected, Self::Expired, Self::Voided, Self::Used];
+    pub const ALL: &[Self] = &[Self::Pending, Self::Approved, Self::Rejected, Self::Expired, Self::Voided, Self::Used];
 
     /// As it is written everywhere.
     pub const fn as_str(self) -> &'static str {
@@ -276,21 +275,8 @@ pub enum Refusal {
 impl Review {
     /// A review that waits for people.
     pub fn open(asks: Asks, now: Timestamp) -> Self {
-        let Asks {
-            id,
-            kind,
-            asker,
-            mut chain,
-            asked,
-            policy,
-            tier,
-            run,
-            agent,
-            why,
-            document,
-            before,
-            lifetime_ms,
-        } = asks;
+        let Asks { id, kind, asker, mut chain, asked, policy, tier, run, agent, why, document, before, lifetime_ms } =
+            asks;
         chain.insert(asker.clone());
         Self {
             id,
@@ -395,7 +381,8 @@ impl Review {
             Step::Void { why } => {
                 self.open_still()?;
                 after.status = Status::Voided;
-                after.voided = Some(why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_WHY_CHARS).collect());
+                after.voided =
+                    Some(why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_WHY_CHARS).collect());
             }
         }
         Ok(after)
@@ -423,7 +410,10 @@ impl Review {
                 let (by, reason) = last.map_or(("somebody", ""), |last| (last.by.as_str(), last.reason.as_str()));
                 format!("`{}` was rejected by {by}: {reason}", self.id)
             }
-            Status::Expired => format!("`{}` expired at {} without being answered and used, which is a denial", self.id, self.expires_at),
+            Status::Expired => format!(
+                "`{}` expired at {} without being answered and used, which is a denial",
+                self.id, self.expires_at
+            ),
             Status::Voided => format!("`{}` was voided: {}", self.id, self.voided.as_deref().unwrap_or_default()),
         }
     }

@@ -6,9 +6,9 @@ use steward_wire::{
     AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide, DecisionRecord, Doctor,
     EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy, Explanation, ExportQuery,
     HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LedgerHead, Login, ModelList, ModelRecord,
-    ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict, Reason, ResolveEffect,
-    ReviewDetail, ReviewList, ReviewRecord, RevocationRecord, RunDetail, RunList, RunRecord, SearchQuery, SetBudget, StartRun, StateList, TierChange, ToolServerList,
-    ToolServerRecord, UsageReport, VerifierKey,
+    ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict, Reason, ResolveEffect, ReviewDetail,
+    ReviewList, ReviewRecord, RevocationRecord, RunDetail, RunList, RunRecord, SearchQuery, SetBudget, StartRun,
+    StateList, TierChange, ToolServerList, ToolServerRecord, UsageReport, VerifierKey,
 };
 
 use crate::{

@@ -11,6 +11,7 @@ mod ledger;
 mod packets;
 mod people;
 mod policies;
+mod reviews;
 mod runs;
 mod shown;
 mod starters;

@@ -365,7 +365,9 @@ pub(crate) async fn charged(runner: &Runner, id: &RunId, error: Error) -> Error 
     let (code, message) = (error.code.to_owned(), without_note(&error.message).to_owned());
     let command = match (error.kind, error.code) {
         // Whose doing it is not, or what keeps a budget: neither is an error of the agent.
-        (_, code::RUN_OVER | code::LOCK_LOST | code::NEEDS_REVIEW | code::TOOL_CHANGED | "HALTED" | "OVER_BUDGET") => return error,
+        (_, code::RUN_OVER | code::LOCK_LOST | code::NEEDS_REVIEW | code::TOOL_CHANGED | "HALTED" | "OVER_BUDGET") => {
+            return error;
+        }
         (_, "FORBIDDEN_ACTION") => Command::Forbidden { details: message },
         (_, "WRONG_PHASE") => Command::Violation { details: message },
         (Kind::Refused, _) => Command::Denied { code, message },
@@ -416,13 +418,7 @@ async fn refused(runner: &Runner, id: &RunId, caller: &Caller, action: &'static 
 }
 
 /// PLAN: the agent submits a plan; policy says whether it may be carried out.
-async fn submit(
-    runner: &Runner,
-    id: &RunId,
-    live: &Live,
-    call: &Call,
-    by: Option<&Caller>,
-) -> Result<Value, Error> {
+async fn submit(runner: &Runner, id: &RunId, live: &Live, call: &Call, by: Option<&Caller>) -> Result<Value, Error> {
     let (plan, acknowledges) = match read_plan(call) {
         Ok(read) => read,
         Err(error) => return Err(charged(runner, id, error).await),
@@ -464,13 +460,7 @@ async fn submit(
 }
 
 /// May the plan be carried out? By policy, or by a person; the agent waits for them.
-async fn approve(
-    runner: &Runner,
-    id: &RunId,
-    live: &Live,
-    plan: &Plan,
-    by: Option<&Caller>,
-) -> Result<Value, Error> {
+async fn approve(runner: &Runner, id: &RunId, live: &Live, plan: &Plan, by: Option<&Caller>) -> Result<Value, Error> {
     let context = &runner.context;
     let mut attempt = 0;
     loop {

@@ -126,13 +126,13 @@ async fn ask(runner: &Runner, run: &RunRow, asked: Asked, case: Case) -> Result<
 fn used(context: &Context, row: &ReviewRow) -> Result<Joined, Error> {
     let action = ActionId::new(context.now(), context.dice.as_ref());
     let step = Step::Use { digest: row.review.asked.digest, policy: row.review.policy, action };
-    let after = row.review.step(step, context.now()).map_err(|e| Error::new(Kind::Refused, code::REVIEW_OVER, e.to_string()))?;
+    let after = row
+        .review
+        .step(step, context.now())
+        .map_err(|e| Error::new(Kind::Refused, code::REVIEW_OVER, e.to_string()))?;
     let after = ReviewRow { review: after, ..row.clone() };
     Ok(Joined {
-        detail: vec![
-            ("review", row.review.id.as_str().into()),
-            ("approved_by", row.approved_by().into()),
-        ],
+        detail: vec![("review", row.review.id.as_str().into()), ("approved_by", row.approved_by().into())],
         rows: vec![(after.row(), row.guard())],
         ..Joined::default()
     })
@@ -143,7 +143,12 @@ fn used(context: &Context, row: &ReviewRow) -> Result<Joined, Error> {
 ///
 /// # Errors
 /// The run ended before that, or it cannot be recorded.
-pub(crate) async fn criterion(runner: &Runner, run: &RunRow, live: &Live, question: &str) -> Result<Option<String>, Error> {
+pub(crate) async fn criterion(
+    runner: &Runner,
+    run: &RunRow,
+    live: &Live,
+    question: &str,
+) -> Result<Option<String>, Error> {
     let context = &runner.context;
     let effects = context.store.read(|reader| steward_app_actions::rows::effects_of_run(reader, run.id()))?;
     let artifacts = super::follow::artifacts(&effects);

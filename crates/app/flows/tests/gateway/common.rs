@@ -167,9 +167,15 @@ pub(crate) async fn unknown(node: &TestNode) -> Vec<(ActionId, String)> {
     let mut told = Vec::new();
     for effect in found {
         let why = effect.error.map(|(code, _)| code).unwrap_or_default();
-        steward_app_flows::reviews::resolve(node.context(), &node.again(&reviewer), &effect.id, false, "its log says so")
-            .await
-            .expect("done");
+        steward_app_flows::reviews::resolve(
+            node.context(),
+            &node.again(&reviewer),
+            &effect.id,
+            false,
+            "its log says so",
+        )
+        .await
+        .expect("done");
         told.push((effect.id, why));
     }
     told

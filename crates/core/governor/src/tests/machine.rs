@@ -248,13 +248,7 @@ fn escalations_are_followed_once() {
         // The stricter one of a step decides, in whatever order.
         (&[(Denial, Review), (FirstError, Stop)], (8, 9, 1), &[denied()], "stopped ESCALATED", &[Denial, FirstError]),
         (&[(Denial, Stop), (FirstError, Review)], (8, 9, 1), &[denied()], "stopped ESCALATED", &[Denial, FirstError]),
-        (
-            &[(Denial, Notify), (FirstError, Review)],
-            (8, 9, 1),
-            &[denied()],
-            "held",
-            &[Denial, FirstError],
-        ),
+        (&[(Denial, Notify), (FirstError, Review)], (8, 9, 1), &[denied()], "held", &[Denial, FirstError]),
         // A revocation beats an escalation.
         (&[(FirstError, Stop)], (1, 9, 1), &[e("a")], "revoked ERROR_BUDGET_EXCEEDED", &[FirstError]),
         (&[(PlanRefused, Stop)], (8, 9, 1), &[e("a")], "running", &[]),
@@ -271,7 +265,11 @@ fn who_is_held_goes_no_further_before_a_person_looked() {
     let write = ActionName::parse("fs.write").unwrap();
     assert_eq!(held.may(&write, "/reports/week.md").unwrap_err().code(), "NEEDS_REVIEW");
     assert_eq!(held.step(finish(), at(1)).unwrap_err().code(), "NEEDS_REVIEW");
-    assert_eq!(held.step(error("E", "b"), at(1)).unwrap().run.held, held.held, "what goes wrong is counted all the same");
+    assert_eq!(
+        held.step(error("E", "b"), at(1)).unwrap().run.held,
+        held.held,
+        "what goes wrong is counted all the same"
+    );
     let looked = |goes_on| Command::Looked { goes_on, message: "looked".to_owned() };
     let goes_on = after(&held, [looked(true)]);
     assert!(goes_on.may(&write, "/reports/week.md").is_ok() && goes_on.step(finish(), at(2)).is_ok());

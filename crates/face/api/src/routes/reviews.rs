@@ -106,10 +106,9 @@ const fn consequences(kind: ReviewKind) -> (&'static str, &'static str) {
             "the effect is on record as done; nothing is done again",
             "a rejection puts it on record as not done; without an answer it stays unknown",
         ),
-        ReviewKind::Tool => (
-            "what the server says of its tool now is pinned, and the tool can be used again",
-            "the tool stays refused",
-        ),
+        ReviewKind::Tool => {
+            ("what the server says of its tool now is pinned, and the tool can be used again", "the tool stays refused")
+        }
     }
 }
 
@@ -253,14 +252,15 @@ pub(crate) async fn demote(
             async move { standing::demote(&context, &caller, &name, &why).await }
         })
         .await?;
-    Ok(Json(TierChange { agent: row.name.to_string(), tier: row.tier.as_str().to_owned(), changed: true, review: None }))
+    Ok(Json(TierChange {
+        agent: row.name.to_string(),
+        tier: row.tier.as_str().to_owned(),
+        changed: true,
+        review: None,
+    }))
 }
 
-fn changed(
-    context: &steward_app_node::Context,
-    name: &str,
-    promoted: standing::Promoted,
-) -> Result<TierChange, Error> {
+fn changed(context: &steward_app_node::Context, name: &str, promoted: standing::Promoted) -> Result<TierChange, Error> {
     match promoted {
         standing::Promoted::Done(row) => Ok(TierChange {
             agent: row.name.to_string(),

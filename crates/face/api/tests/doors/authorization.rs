@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::http::Method;
 use serde_json::{Value, json};
+use steward_permit::Tier;
 
 use crate::{
     House,
@@ -17,7 +18,7 @@ struct Row {
     method: Method,
     /// As it stands in the description.
     route: &'static str,
-    /// `{action}`, `{key}` and `{run}` stand for ids that exist; there are a server `files` and a model `fast`.
+    /// `{action}`, `{key}`, `{run}` and `{review}` stand for ids that exist; there are a server `files` and a model `fast`.
     path: &'static str,
     body: Option<Value>,
     /// Whether it needs no key.
@@ -84,6 +85,13 @@ fn rows() -> Vec<Row> {
         get("/v1/tasks/{task}/handoff", "/v1/tasks/weekly/handoff", 200, 403),
         get("/v1/effects", "/v1/effects?status=unknown", 200, 403),
         post("/v1/effects/{id}/resolve", "/v1/effects/{action}/resolve", resolve, 403, 403),
+        get("/v1/reviews", "/v1/reviews?status=pending", 403, 403),
+        get("/v1/reviews/{id}", "/v1/reviews/{review}", 403, 403),
+        post("/v1/reviews/{id}/approve", "/v1/reviews/{review}/approve", why.clone(), 403, 403),
+        post("/v1/reviews/{id}/reject", "/v1/reviews/{review}/reject", why.clone(), 403, 403),
+        post("/v1/agents/{name}/promote", "/v1/agents/executor/promote", why.clone(), 403, 403),
+        post("/v1/agents/{name}/appeal", "/v1/agents/demoted/appeal", why.clone(), 403, 403),
+        post("/v1/agents/{name}/demote", "/v1/agents/demoted/demote", why.clone(), 403, 403),
         get("/v1/state", "/v1/state?match=*", 200, 403),
         get("/v1/tools", "/v1/tools", 200, 403),
         post("/v1/tools", "/v1/tools", json!({"name": "more", "url": NOBODY}), 403, 403),
@@ -118,12 +126,20 @@ fn rows() -> Vec<Row> {
 /// Where nobody answers: the port of a protocol that is not spoken any more.
 const NOBODY: &str = "http://127.0.0.1:9/v1";
 
-/// A server of tools and a model, of which none can be asked.
-async fn furnish(house: &House) {
+/// A server of tools and a model, of which none can be asked; an executor, an agent that lost a tier, and a review, whose id it gives.
+async fn furnish(house: &House) -> String {
+    let node = &house.node;
+    for (name, tier) in [("architect", Tier::T4), ("executor", Tier::T3), ("demoted", Tier::T2)] {
+        node.agent(name, tier).await;
+    }
+    let demoted = house.post("/v1/agents/demoted/demote", &json!({"reason": "a trial"})).await;
+    assert_eq!((demoted.status.as_u16(), &demoted.json()["tier"]), (200, &json!("T1")));
     for (route, name) in [("/v1/tools", "files"), ("/v1/models", "fast")] {
         let added = house.post(route, &json!({"name": name, "url": NOBODY})).await;
         assert_eq!(added.status, 201, "{added:?}");
     }
+    let waits = node.act(&house.operator, "architect", "fs.write", "/plans/a.md", b"x").await.expect_err("it waits");
+    waits.review.expect("a review").to_string()
 }
 
 #[test]
@@ -142,11 +158,11 @@ async fn every_door_lets_in_whom_it_should() {
         .await
         .expect("it is permitted");
     let run = revoked_run(&house).await;
-    furnish(&house).await;
+    let review = furnish(&house).await;
     let mut wrong = Vec::new();
     for row in rows() {
         let path = row.path.replace("{action}", action.as_str()).replace("{key}", house.operator.key.as_str());
-        let path = path.replace("{run}", &run);
+        let path = path.replace("{run}", &run).replace("{review}", &review);
         let refused = if row.is_open { 200 } else { 401 };
         for (who, key, expected) in [
             ("nobody", None, refused),
@@ -177,7 +193,7 @@ async fn an_operator_may_what_is_asked_of_every_route() {
         .await
         .expect("it is permitted");
     let run = revoked_run(&house).await;
-    furnish(&house).await;
+    let review = furnish(&house).await;
     for row in rows() {
         // What would shut the operator out, what only a login key may, and what there must be something to do for: runs.rs
         // has those.
@@ -185,10 +201,12 @@ async fn an_operator_may_what_is_asked_of_every_route() {
         // Those need somebody who answers.
         let of_others = ["/v1/tools/{name}/pin", "/v1/tools/{name}/allow", "/v1/models/{name}/test"];
         let of_runs = ["/v1/runs/{id}/stop", "/v1/agents/{name}/revoke", "/v1/agents/{name}/reinstate"];
-        if [&elsewhere[..], &of_runs, &of_others].concat().contains(&row.route) {
+        // A reviewer's.
+        let of_reviewers = ["/v1/reviews/{id}/approve", "/v1/reviews/{id}/reject"];
+        if [&elsewhere[..], &of_runs, &of_others, &of_reviewers].concat().contains(&row.route) {
             continue;
         }
-        let path = row.path.replace("{action}", action.as_str()).replace("{run}", &run);
+        let path = row.path.replace("{action}", action.as_str()).replace("{run}", &run).replace("{review}", &review);
         let answer = house.ask(row.method.clone(), &path, Some(&house.operator.token), row.body.as_ref()).await;
         assert!(answer.status.is_success(), "{} {path}: {answer:?}", row.method);
         if row.method == Method::POST && row.route == "/v1/runs" {

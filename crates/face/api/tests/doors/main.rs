@@ -4,6 +4,7 @@ mod authorization;
 mod description;
 mod refusals;
 mod requests;
+mod reviews;
 mod runs;
 mod tools;
 

@@ -120,8 +120,7 @@ async fn watch(session: &mut Session) -> Result<(), Failure> {
         session.show.aside("Watching for what comes to wait; interrupt with Ctrl-C.");
     }
     loop {
-        let query =
-            ReviewQuery { status: Some("pending".to_owned()), after: after.clone(), ..ReviewQuery::default() };
+        let query = ReviewQuery { status: Some("pending".to_owned()), after: after.clone(), ..ReviewQuery::default() };
         let list = caller.reviews(&query).await?;
         for review in list.reviews.iter().rev() {
             if session.is_json() {

@@ -244,6 +244,11 @@ impl Subject {
                     steward_app_people::disable(node.context(), &admin, &name).await.expect("disabled");
                 }
                 70 => revoked_in_a_run(&node, &otto).await,
+                75 => {
+                    node.agent("architect", Tier::T4).await;
+                    let waits = node.act(&otto, "architect", "fs.write", "/plans/a.md", b"x").await;
+                    assert_eq!(waits.expect_err("it waits").code, "NEEDS_REVIEW");
+                }
                 80 => with_tools_and_models(&node, &own).await,
                 _ => {}
             }
@@ -276,7 +281,7 @@ impl Subject {
     fn describe(&self) -> Vec<Table> {
         let copy = self.copy();
         let sql = copy.sql();
-        let tables: [(&'static str, &'static [&'static str]); 17] = [
+        let tables: [(&'static str, &'static [&'static str]); 18] = [
             ("agent", &["namespace", "name"]),
             ("api_key", &["namespace", "id"]),
             ("credential", &["namespace", "id"]),
@@ -289,6 +294,7 @@ impl Subject {
             ("model_turn", &["namespace"]),
             ("person", &["namespace", "name"]),
             ("policy", &["namespace"]),
+            ("review", &["namespace", "id"]),
             ("revocation", &["namespace", "id"]),
             ("run", &["namespace", "id"]),
             ("run_lock", &["namespace", "agent"]),
