@@ -63,6 +63,7 @@ pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
         max_store_bytes: (configuration.max_store_bytes > 0).then_some(configuration.max_store_bytes),
         http_allow: configuration.http_allow.clone(),
         model_timeouts: steward_model::Timeouts::default(),
+        keeper: configuration.keeper()?,
         worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
     };
     let (listen, operator) = (configuration.listen()?, configuration.operator()?);

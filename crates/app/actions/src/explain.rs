@@ -182,6 +182,11 @@ fn refused(code: Option<DenialCode>) -> String {
             "It was refused, because what the tool's server says of it is not what a person looked at and pinned."
         }
         Some(DenialCode::OverBudget) => "It was refused, because a budget for models has nothing left for it.",
+        Some(DenialCode::SecretRevoked) => "It was refused, because the secret that it needs was revoked.",
+        Some(DenialCode::SecretNotGranted) => "It was refused, because the secret that it needs was granted to others.",
+        Some(DenialCode::LeaseRevoked) => {
+            "It was refused, because a person took back that its run has the secret that it needs."
+        }
         Some(DenialCode::NotPermitted) | None => {
             "It was refused, because no policy permits it; what is not permitted is refused."
         }

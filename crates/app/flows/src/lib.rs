@@ -7,6 +7,7 @@ mod gateway;
 mod open;
 mod outside;
 pub mod runs;
+mod secrets;
 mod tend;
 
 pub use authenticate::authenticate;

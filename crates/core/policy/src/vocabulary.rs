@@ -75,6 +75,7 @@ fn type_of(kind: ResourceKind) -> &'static str {
         ResourceKind::Node => "Node",
         ResourceKind::Tool => "Tool",
         ResourceKind::Model => "Model",
+        ResourceKind::Secret => "Secret",
     }
 }
 

@@ -69,7 +69,7 @@ impl From<ActionName> for String {
 
 words!(
     /// What kind of thing an action is done to.
-    ResourceKind, "a kind of resource; they are file, command, host, plan, agent, person, key, policy, ledger, node, tool and model", {
+    ResourceKind, "a kind of resource; they are file, command, host, plan, agent, person, key, policy, ledger, node, tool, model and secret", {
         /// A path in an agent's own folder. Never normalised: it is resolved at the effect, beneath the grant.
         File = "file",
         /// A program, by its first argument.
@@ -94,6 +94,8 @@ words!(
         Tool = "tool",
         /// A language model, by the name that the node gives it.
         Model = "model",
+        /// A secret, by its name.
+        Secret = "secret",
     }
 );
 

@@ -53,6 +53,12 @@ words!(
         ToolChanged = "TOOL_CHANGED",
         /// A budget for models has nothing left for it.
         OverBudget = "OVER_BUDGET",
+        /// The secret that it needs was revoked.
+        SecretRevoked = "SECRET_REVOKED",
+        /// The secret that it needs was granted to others.
+        SecretNotGranted = "SECRET_NOT_GRANTED",
+        /// A person took back that its run has the secret that it needs.
+        LeaseRevoked = "LEASE_REVOKED",
     }
 );
 
@@ -69,6 +75,9 @@ impl DenialCode {
                 | Self::OutOfScope
                 | Self::ToolChanged
                 | Self::OverBudget
+                | Self::SecretRevoked
+                | Self::SecretNotGranted
+                | Self::LeaseRevoked
         )
     }
 }
@@ -195,7 +204,10 @@ impl fmt::Display for Denial {
             | DenialCode::ForbiddenAction
             | DenialCode::OutOfScope
             | DenialCode::ToolChanged
-            | DenialCode::OverBudget => f.write_str(&self.errors.join("; ")),
+            | DenialCode::OverBudget
+            | DenialCode::SecretRevoked
+            | DenialCode::SecretNotGranted
+            | DenialCode::LeaseRevoked => f.write_str(&self.errors.join("; ")),
         }
     }
 }

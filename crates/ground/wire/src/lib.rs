@@ -15,6 +15,7 @@ mod people;
 mod policies;
 mod problem;
 mod runs;
+mod secrets;
 mod tools;
 
 pub use actions::{
@@ -37,5 +38,8 @@ pub use runs::{
     ArtifactRecord, EVIDENCE_FORMAT, EffectList, EffectSummary, EvidenceDocument, EvidenceEntry, EvidenceFile,
     HaltRecord, HandoffRecord, Reason, ResolveEffect, RevocationRecord, RunDetail, RunEvent, RunList, RunRecord,
     StartRun, StateEntry, StateList,
+};
+pub use secrets::{
+    GrantSecret, LeaseList, LeaseRecord, PutSecret, RotateSecret, SecretList, SecretRecord, SecretText,
 };
 pub use tools::{AddTool, AllowTool, ToolFinding, ToolRecord, ToolServerList, ToolServerRecord};

@@ -10,6 +10,7 @@ pub(crate) mod open;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod runs;
+pub(crate) mod secrets;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod tools;
