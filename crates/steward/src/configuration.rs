@@ -92,7 +92,9 @@ impl Configuration {
             (_, "env") if !place.is_empty() => Ok(Unlock::Variable(place.to_owned())),
             (_, "file") if !place.is_empty() => Ok(Unlock::File(place.into())),
             // Somebody may have written the passphrase itself.
-            _ => bail!("`keeper_passphrase` says where the passphrase is: `env:NAME` or `file:PATH`; leave it empty for the key file"),
+            _ => bail!(
+                "`keeper_passphrase` says where the passphrase is: `env:NAME` or `file:PATH`; leave it empty for the key file"
+            ),
         }
     }
 

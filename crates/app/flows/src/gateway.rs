@@ -328,7 +328,7 @@ impl Gateway {
 
     /// What may not be shown of what a server says: every secret that is known, and those that it has itself.
     fn known_secrets(&self, own: &Secrets) -> Result<Secrets, Error> {
-        Ok(self.parts.keeper.all().map_err(Error::broken)?.with(own))
+        Ok(self.parts.keeper.all().map_err(Error::broken)?.with(&own.however_written()))
     }
 
     fn known(&self, name: &str) -> Result<ServerRow, Error> {

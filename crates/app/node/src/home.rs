@@ -143,9 +143,7 @@ impl Home {
     /// # Errors
     /// The file system says no.
     pub fn prepare(&self) -> Result<(), HomeError> {
-        for folder in
-            [self.0.clone(), self.keys(), self.0.join("run"), self.programs(), self.secrets(), self.tools()]
-        {
+        for folder in [self.0.clone(), self.keys(), self.0.join("run"), self.programs(), self.secrets(), self.tools()] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| at(&folder, e))?;
         }
         Ok(())

@@ -67,7 +67,9 @@ fn usable(
 ) -> Result<Result<Option<SecretRow>, Unleased>, Error> {
     let Some(secret) = rows::secret(reader, &context.namespace, name)? else { return Ok(Ok(None)) };
     if secret.status == Status::Revoked {
-        let why = format!("the secret `{name}` that it needs was revoked; an administrator gives it another value: `steward secret put {name}`");
+        let why = format!(
+            "the secret `{name}` that it needs was revoked; an administrator gives it another value: `steward secret put {name}`"
+        );
         return Ok(Err(Unleased { code: DenialCode::SecretRevoked, why }));
     }
     let is_granted = secret.leased_to == LeasedTo::Any
@@ -111,10 +113,12 @@ pub fn look(context: &Context, asks: &Asks<'_>, name: &str) -> Result<Result<Fou
             Some(secret) => (secret.version, secret.guard()),
             None => (0, SecretRow::absent(&context.namespace, &name)),
         };
-        let before = rows::newest_lease(reader, asks.run, &name)?;
+        let before = rows::lease_of(reader, asks.run, &name)?;
         match before {
             Some(LeaseRow { over: Some((_, Ended::Person)), id, .. }) => {
-                let why = format!("a person revoked {id}, by which this run had the secret `{name}`; another run may have it");
+                let why = format!(
+                    "a person revoked {id}, by which this run had the secret `{name}`; another run may have it"
+                );
                 Ok(Err(Unleased { code: DenialCode::LeaseRevoked, why }))
             }
             Some(lease) if lease.version == version && lease.is_good(now) => {
@@ -159,7 +163,7 @@ pub async fn issue(context: &Context, asks: &Asks<'_>, lacks: Lacks, used_by: &s
         .detail("agent", lease.agent.to_string())
         .detail("for", used_by)
         .detail("until", lease.expires_at.to_string());
-    if let Some(before) = lacks.before.filter(|before| before.over.is_none()) {
+    if let Some(before) = lacks.before {
         let why = if before.version == lease.version { Ended::Lapsed } else { Ended::Replaced };
         let over = LeaseRow { over: Some((now, why)), ..before.clone() };
         change = change.guard(before.guard()).row(over.row()).detail(why.as_str(), before.id.as_str());

@@ -19,8 +19,8 @@ mod verbs;
 
 pub use lease::{Asks, Found, Lacks, Needs, Unleased, end_left_over, issue, look, may_use, with_step};
 pub use rows::{
-    Ended, GrantRow, LeaseFilter, LeaseRow, LeasedTo, MIGRATIONS, SecretRow, Status, grants, is_new, left_over, leases, open_leases,
-    secret, secrets,
+    Ended, GrantRow, LeaseFilter, LeaseRow, LeasedTo, MIGRATIONS, SecretRow, Status, grants, is_new, leases, left_over,
+    open_leases, secret, secrets,
 };
 pub use verbs::{
     MAX_LEASES_LISTED, SecretView, Value, grant, hold, list, list_leases, put, revoke, revoke_lease, rotate,

@@ -398,9 +398,12 @@ fn lease_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<LeaseRow> {
     })
 }
 
-/// The newest lease of a secret that a run had.
-pub(crate) fn newest_lease(reader: &Reader<'_>, run: &RunId, secret: &Label) -> Result<Option<LeaseRow>, StoreError> {
-    let sql = format!("{LEASE} WHERE l.run = ?1 AND l.secret = ?2 ORDER BY l.id DESC LIMIT 1");
+/// The lease of a secret that counts for a run: one that a person revoked, if there is one; else the one that is not over.
+pub(crate) fn lease_of(reader: &Reader<'_>, run: &RunId, secret: &Label) -> Result<Option<LeaseRow>, StoreError> {
+    let sql = format!(
+        "{LEASE} WHERE l.run = ?1 AND l.secret = ?2 AND (l.revoked_at IS NULL OR l.ended = 'person') \
+         ORDER BY l.revoked_at IS NULL LIMIT 1"
+    );
     let mut statement = reader.sql().prepare_cached(&sql)?;
     Ok(statement.query_row(params![run.as_str(), secret.as_str()], lease_row).optional()?)
 }

@@ -96,7 +96,9 @@ fn value(context: &Context, name: &str, value: &Value, before: Option<u64>) -> R
 fn known(context: &Context, name: &Label) -> Result<SecretRow, Error> {
     let found = context.store.read(|reader| rows::secret(reader, &context.namespace, name))?;
     found.ok_or_else(|| {
-        Error::not_found(format!("secret `{name}` in the keystore; `steward secret list` shows them, `steward secret put` adds one"))
+        Error::not_found(format!(
+            "secret `{name}` in the keystore; `steward secret list` shows them, `steward secret put` adds one"
+        ))
     })
 }
 

@@ -5,10 +5,11 @@ use steward_wire::{
     Act, ActionList, ActionRecord, ActionResult, AddAgent, AddModel, AddPerson, AddTool, AgentList, AgentRecord,
     AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide, DecisionRecord, Doctor,
     EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy, Explanation, ExportQuery,
-    GrantSecret, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LedgerHead, LeaseList, LeaseRecord, Login, ModelList, ModelRecord,
-    ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict, PutSecret, Reason, ResolveEffect,
-    RevocationRecord, RotateSecret, RunDetail, RunList, RunRecord, SearchQuery, SecretList, SecretRecord, SetBudget, StartRun, StateList, ToolServerList,
-    ToolServerRecord, UsageReport, VerifierKey,
+    GrantSecret, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LeaseList, LeaseRecord, LedgerHead,
+    Login, ModelList, ModelRecord, ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict,
+    PutSecret, Reason, ResolveEffect, RevocationRecord, RotateSecret, RunDetail, RunList, RunRecord, SearchQuery,
+    SecretList, SecretRecord, SetBudget, StartRun, StateList, ToolServerList, ToolServerRecord, UsageReport,
+    VerifierKey,
 };
 
 use crate::{

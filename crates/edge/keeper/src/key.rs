@@ -126,7 +126,10 @@ pub(crate) fn data_key(
     let said = |error: SealError| format!("keys/keeper.sealed {error}");
     let Some(sealed) = bytes(&sealed_file)? else {
         if !may_be_made {
-            return Err("keys/keeper.sealed is not there, and secrets are sealed by what it holds: put it back from a backup".to_owned());
+            return Err(
+                "keys/keeper.sealed is not there, and secrets are sealed by what it holds: put it back from a backup"
+                    .to_owned(),
+            );
         }
         let mut key = Key::default();
         dice.fill(&mut *key);
@@ -152,15 +155,16 @@ pub(crate) fn data_key(
                 return Err(said(SealError::Wrong));
             }
             let cipher = Cipher::new(&*derived(passphrase, salt, cost)?);
-            let opened = cipher.open(What::DataByPassphrase, PARAMETER_BYTES, &about, &sealed).map_err(|error| {
-                format!("keys/keeper.sealed {error}; is {} the right one?", unlock.in_words())
-            })?;
+            let opened = cipher
+                .open(What::DataByPassphrase, PARAMETER_BYTES, &about, &sealed)
+                .map_err(|error| format!("keys/keeper.sealed {error}; is {} the right one?", unlock.in_words()))?;
             // What the last start did not come to.
             let _ = fs::remove_file(&key_file);
             key_of(&opened)
         }
         (Some(What::DataByPassphrase), None) => {
-            Err("the keystore is sealed by a passphrase: say in steward.toml, under `keeper_passphrase`, where it is".to_owned())
+            Err("the keystore is sealed by a passphrase: say in steward.toml, under `keeper_passphrase`, where it is"
+                .to_owned())
         }
         (Some(What::DataByFile), _) => {
             let by = key_of_file(&key_file)?.ok_or("keys/keeper.key is not there: put it back from a backup")?;
@@ -173,7 +177,9 @@ pub(crate) fn data_key(
             Ok(key)
         }
         (Some(What::Secret), _) => Err(said(SealError::Other)),
-        (None, _) => Err(said(Cipher::new(&[0; KEY_BYTES]).open(What::DataByFile, 0, &about, &sealed).err().unwrap_or(SealError::Foreign))),
+        (None, _) => Err(said(
+            Cipher::new(&[0; KEY_BYTES]).open(What::DataByFile, 0, &about, &sealed).err().unwrap_or(SealError::Foreign),
+        )),
     }
 }
 

@@ -38,12 +38,7 @@ pub use key::{MIN_PASSPHRASE_CHARS, Unlock};
 pub use keystore::{Kept, Taken};
 pub use sealed::SealError;
 
-use crate::{
-    files::Files,
-    key::Cost,
-    keystore::Keystore,
-    sealed::Cipher,
-};
+use crate::{files::Files, key::Cost, keystore::Keystore, sealed::Cipher};
 
 /// The fewest random bytes of a generated secret, and the most.
 pub const GENERATED_BYTES: std::ops::RangeInclusive<u64> = 16..=1024;
@@ -107,11 +102,14 @@ impl Keeper {
     }
 
     fn keystore(&self) -> &Keystore {
-        self.0.engines.iter().find_map(|engine| match engine {
-            Engine::Keystore(keystore) => Some(keystore),
-            Engine::Files(_) => None,
-        })
-        .expect("every keeper is made with one")
+        self.0
+            .engines
+            .iter()
+            .find_map(|engine| match engine {
+                Engine::Keystore(keystore) => Some(keystore),
+                Engine::Files(_) => None,
+            })
+            .expect("every keeper is made with one")
     }
 
     /// What opened the keystore.

@@ -167,7 +167,8 @@ mod tests {
     fn golden() {
         let sealed = Cipher::new(&[7; 32]).seal(What::Secret, &[], &ABOUT, b"sk-123456", &Fixed(9));
         // "stwk", format 1, a secret, twelve nines; what follows is what Python's `cryptography` makes of it, too.
-        expect!["7374776b010109090909090909090909090954eea9a58cc3f55496d4b6cf87fed6a2df65d50c0849914450"].assert_eq(&hex::encode(sealed));
+        expect!["7374776b010109090909090909090909090954eea9a58cc3f55496d4b6cf87fed6a2df65d50c0849914450"]
+            .assert_eq(&hex::encode(sealed));
     }
 
     #[test]

@@ -57,7 +57,9 @@ pub fn router(node: Arc<Node>) -> Router {
 
 /// Every route, and those of another way in, which admits nobody by itself but whom it knows: `agents` has those of agents.
 pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
-    use routes::{actions, agents, effects, entries, halt, models, open, people, policies, runs, secrets, state, status, tools};
+    use routes::{
+        actions, agents, effects, entries, halt, models, open, people, policies, runs, secrets, state, status, tools,
+    };
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
         .route("/healthz", get(open::healthz))

@@ -185,7 +185,10 @@ mod tests {
         assert_eq!(known.scrub(&hex::encode(secret)), "[secret]");
         assert_eq!(known.scrub(&hex::encode_upper(secret)), "[secret]");
         assert_eq!(known.scrub(secret), "[secret]");
-        assert_eq!(known.scrub(&BASE64_STANDARD.encode("another text altogether")), BASE64_STANDARD.encode("another text altogether"));
+        assert_eq!(
+            known.scrub(&BASE64_STANDARD.encode("another text altogether")),
+            BASE64_STANDARD.encode("another text altogether")
+        );
     }
 
     #[test]

@@ -39,7 +39,5 @@ pub use runs::{
     HaltRecord, HandoffRecord, Reason, ResolveEffect, RevocationRecord, RunDetail, RunEvent, RunList, RunRecord,
     StartRun, StateEntry, StateList,
 };
-pub use secrets::{
-    GrantSecret, LeaseList, LeaseRecord, PutSecret, RotateSecret, SecretList, SecretRecord, SecretText,
-};
+pub use secrets::{GrantSecret, LeaseList, LeaseRecord, PutSecret, RotateSecret, SecretList, SecretRecord, SecretText};
 pub use tools::{AddTool, AllowTool, ToolFinding, ToolRecord, ToolServerList, ToolServerRecord};

@@ -12,6 +12,7 @@ mod packets;
 mod people;
 mod policies;
 mod runs;
+mod secrets;
 mod shown;
 mod starters;
 mod tampering;

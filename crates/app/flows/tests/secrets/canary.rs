@@ -46,7 +46,10 @@ fn search(folder: &Path, secret: &str) -> (Vec<String>, usize) {
             looked += 1;
             for spelling in &spellings {
                 if bytes.windows(spelling.len()).any(|window| window == spelling.as_bytes()) {
-                    found.push(format!("{} holds {spelling}", path.display()));
+                    let text = String::from_utf8_lossy(&bytes);
+                    let line = text.lines().find(|line| line.contains(spelling)).unwrap_or_default();
+                    let line: String = line.chars().take(600).collect();
+                    found.push(format!("{} holds {spelling}: {line}", path.display()));
                 }
             }
         }
@@ -85,15 +88,20 @@ fn log(node: &TestNode) {
     let path = node.home().path().join(LOG);
     ONCE.call_once(|| {
         let file = fs::File::create(path).expect("made");
-        // As a node does, which says more than any operator would have it say.
-        let filter = tracing_subscriber::EnvFilter::new("trace,rmcp=warn");
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::sync::Mutex::new(file)).init();
+        // All that an operator could have logged: the binary never lets the library of MCP speak, which says what servers say.
+        let filter = tracing_subscriber::EnvFilter::new("trace,rmcp=off");
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .with_writer(std::sync::Mutex::new(file))
+            .init();
     });
 }
 
 /// Has an agent do what it can to keep what it is told.
 async fn keep(agent: &mut Played, n: usize, told: &str) {
-    agent.call("fs.write", json!({"path": format!("/told/{n}.md"), "content": told})).await;
+    let wrote = agent.call("fs.write", json!({"path": format!("/reports/{n}.md"), "content": told})).await;
+    assert_eq!(wrote["ok"], true, "{wrote}");
     agent.call("report_problem", json!({"kind": "TOLD", "message": format!("{n}: {told}")})).await;
 }
 
@@ -143,7 +151,9 @@ async fn a_secret_stands_in_nothing_that_the_node_wrote() {
         let error = |text: String| json!({"error": {"message": text, "type": "invalid_request_error"}});
         match n {
             0 => provider::Reply::Json(200, provider::said(&format!("your key is {key}"), 10, 5)),
-            1 => provider::Reply::Json(200, provider::said(&BASE64_STANDARD_NO_PAD.encode(format!("it: {key}")), 10, 5)),
+            1 => {
+                provider::Reply::Json(200, provider::said(&BASE64_STANDARD_NO_PAD.encode(format!("it: {key}")), 10, 5))
+            }
             2 => provider::Reply::Json(401, error(format!("no such key: {key}"))),
             3 => provider::Reply::Json(400, error(format!("no such key: {}", hex::encode(&key)))),
             4 => provider::Reply::Text(400, "text/plain", format!("no such key: {key}")),
@@ -160,7 +170,10 @@ async fn a_secret_stands_in_nothing_that_the_node_wrote() {
     let shown = format!(
         "{:?} {:?} {:?}",
         steward_app_secrets::list(node.context(), node.runner().keeper(), &admin).await.expect("listed"),
-        steward_app_flows::runs::evidence(node.context(), &admin, &id).await.map(|evidence| format!("{evidence:?}")).ok(),
+        steward_app_flows::runs::evidence(node.context(), &admin, &id)
+            .await
+            .map(|evidence| format!("{evidence:?}"))
+            .ok(),
         node.runner().gateway.show(&admin, "wiki").await.map(|view| format!("{view:?}")).ok(),
     );
     fs::write(node.home().path().join("shown"), shown).expect("written");

@@ -35,12 +35,14 @@ pub(crate) async fn node() -> (TestNode, Known) {
 
 /// Puts a secret.
 pub(crate) async fn put(node: &TestNode, name: &str, text: &str) {
+    node.clock().advance_ms(1);
     let admin = node.admin().await;
     node.runner().put_secret(&admin, name, &Holds::Given(Secret::new(text))).await.expect("put");
 }
 
 /// Gives it another value.
 pub(crate) async fn rotate(node: &TestNode, name: &str, text: &str) {
+    node.clock().advance_ms(1);
     let admin = node.admin().await;
     node.runner().rotate_secret(&admin, name, &Holds::Given(Secret::new(text))).await.expect("rotated");
 }
@@ -149,9 +151,12 @@ pub(crate) fn refused(node: &TestNode) -> [String; 3] {
 /// A reviewer says of every effect of which nobody knows that it did not happen.
 pub(crate) async fn settle(node: &TestNode) {
     use steward_app_actions::{self as actions, Status};
-    let found = actions::effects(node.context(), &node.admin().await, Some(Status::Unknown), None).await.expect("allowed");
+    let found =
+        actions::effects(node.context(), &node.admin().await, Some(Status::Unknown), None).await.expect("allowed");
     let reviewer = node.person("rita", &[Role::Reviewer]).await;
     for effect in found {
-        actions::resolve(node.context(), &node.again(&reviewer), &effect.id, false, "its log says so").await.expect("done");
+        actions::resolve(node.context(), &node.again(&reviewer), &effect.id, false, "its log says so")
+            .await
+            .expect("done");
     }
 }

@@ -86,7 +86,10 @@ async fn forgotten(node: &TestNode, run: &RunId) {
         .text("agent", "reader.acme.internal")
         .text("issued_at", node.now().to_string())
         .text("expires_at", node.now().plus_ms(1_000).to_string());
-    context.commit(context.change(&node_itself, granted, kind::SECRET_LEASED, id.as_str()).row(row)).await.expect("written");
+    context
+        .commit(context.change(&node_itself, granted, kind::SECRET_LEASED, id.as_str()).row(row))
+        .await
+        .expect("written");
 }
 
 #[tokio::test]

@@ -11,7 +11,10 @@ use crate::common::{KEY, entries, node, put, rotate};
 /// What the store's files hold.
 fn stored(node: &TestNode) -> Vec<u8> {
     let home = node.home().path();
-    ["store.sqlite", "store.sqlite-wal"].iter().flat_map(|name| std::fs::read(home.join(name)).unwrap_or_default()).collect()
+    ["store.sqlite", "store.sqlite-wal"]
+        .iter()
+        .flat_map(|name| std::fs::read(home.join(name)).unwrap_or_default())
+        .collect()
 }
 
 fn holds(bytes: &[u8], part: &[u8]) -> bool {
@@ -44,10 +47,17 @@ async fn a_secret_is_put_rotated_and_revoked_by_administrators() {
     }
     assert_eq!(runner.put_secret(&admin, "wiki", &given).await.expect_err("it is there").code, "NAME_TAKEN");
     assert_eq!(runner.rotate_secret(&admin, "none", &given).await.expect_err("there is none").code, "NOT_FOUND");
-    assert_eq!(runner.rotate_secret(&admin, "wiki", &Value::Again).await.expect_err("given before").code, "INVALID_REQUEST");
+    assert_eq!(
+        runner.rotate_secret(&admin, "wiki", &Value::Again).await.expect_err("given before").code,
+        "INVALID_REQUEST"
+    );
     for (name, text) in [("Bad Name", "x"), ("empty", " "), ("lines", "a\nb")] {
         let value = Value::Given(Secret::new(text));
-        assert_eq!(runner.put_secret(&admin, name, &value).await.expect_err("refused").code, "INVALID_REQUEST", "{name}");
+        assert_eq!(
+            runner.put_secret(&admin, name, &value).await.expect_err("refused").code,
+            "INVALID_REQUEST",
+            "{name}"
+        );
     }
     let rotated = runner.rotate_secret(&admin, "wiki", &given).await.expect("rotated");
     assert_eq!((rotated.version, rotated.status), (2, Status::Active));
@@ -67,7 +77,10 @@ async fn a_secret_is_put_rotated_and_revoked_by_administrators() {
 async fn a_generated_secret_has_another_value_with_each_rotation() {
     let (node, _olivia) = node().await;
     let (runner, admin) = (node.runner(), node.admin().await);
-    assert_eq!(runner.put_secret(&admin, "hook", &Value::Generated(8)).await.expect_err("too few").code, "INVALID_REQUEST");
+    assert_eq!(
+        runner.put_secret(&admin, "hook", &Value::Generated(8)).await.expect_err("too few").code,
+        "INVALID_REQUEST"
+    );
     let put = runner.put_secret(&admin, "hook", &Value::Generated(32)).await.expect("put");
     let first = runner.keeper().secret("hook").expect("it opens");
     assert_eq!((put.generated, first.reveal().len()), (Some(32), 43));
@@ -102,7 +115,8 @@ async fn a_value_that_was_moved_or_changed_behind_the_node_is_refused_and_found(
     node.stop().await;
     node.expect_damage();
     let sql = rusqlite::Connection::open(node.home().store()).expect("it opens");
-    let moved = sql.execute("UPDATE secret SET sealed = (SELECT sealed FROM secret WHERE name = 'spare') WHERE name = 'wiki'", []);
+    let moved = sql
+        .execute("UPDATE secret SET sealed = (SELECT sealed FROM secret WHERE name = 'spare') WHERE name = 'wiki'", []);
     assert_eq!(moved.expect("moved"), 1);
     drop(sql);
     node.revive().await.expect("it starts all the same");

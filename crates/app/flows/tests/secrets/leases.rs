@@ -7,8 +7,8 @@ use steward_ledger::kind;
 
 use crate::{
     common::{
-        KEY, MINUTE, READ, ask, end, ends, entries, leases, model, node, planned, planning, put, read, refused, rotate, run,
-        wiki,
+        KEY, MINUTE, READ, ask, end, ends, entries, leases, model, node, planned, planning, put, read, refused, rotate,
+        run, wiki,
     },
     provider::Provider,
     server::Server,
@@ -24,11 +24,17 @@ async fn a_run_has_a_secret_from_when_it_needs_it_until_it_ends() {
     read(&mut agent).await;
     read(&mut agent).await;
     let lease = leases(&node, &id).pop().expect("one");
-    assert_eq!((lease.secret.as_str(), lease.version, lease.agent.to_string().as_str()), ("wiki", 1, "reader.acme.internal"));
+    assert_eq!(
+        (lease.secret.as_str(), lease.version, lease.agent.to_string().as_str()),
+        ("wiki", 1, "reader.acme.internal")
+    );
     assert_eq!(lease.expires_at, node.now().plus_ms(30 * MINUTE as u64), "as long as tier 1's credentials");
     let leased = entries(&node, kind::SECRET_LEASED);
     assert_eq!(leased.len(), 1, "one entry for two calls");
-    assert_eq!((leased[0].detail["secret"].as_str(), leased[0].detail["for"].as_str()), (Some("wiki"), Some("tool.call:wiki/read_page")));
+    assert_eq!(
+        (leased[0].detail["secret"].as_str(), leased[0].detail["for"].as_str()),
+        (Some("wiki"), Some("tool.call:wiki/read_page"))
+    );
     assert_eq!(leased[0].trace.as_ref(), Some(&node.run(&id).trace), "it is found with the run");
     end(&node, &id, &agent).await;
     let over = leases(&node, &id).pop().expect("one");
@@ -55,7 +61,8 @@ async fn a_lease_is_renewed_with_each_phase_and_issued_anew_when_it_lapsed() {
     for _ in 0..4 {
         node.clock().advance_ms(8 * MINUTE);
         node.runner().look_after().await.expect("looked after");
-        agent.call("fs.write", json!({"path": "/a.md", "content": "alive"})).await;
+        let wrote = agent.call("fs.write", json!({"path": "/reports/a.md", "content": "alive"})).await;
+        assert_eq!(wrote["ok"], true, "{wrote}");
     }
     assert!(node.now() > renewed.expires_at);
     read(&mut agent).await;
@@ -134,7 +141,8 @@ async fn a_rotated_secret_reaches_whoever_had_the_one_before() {
     read(&mut agent).await;
     assert_eq!(ends(&node, &id), [Some("replaced"), None]);
     assert_eq!(server.keys(), ["sk-another-0123456789", KEY]);
-    let started: Vec<_> = entries(&node, kind::TOOL_SERVER_STARTED).iter().map(|b| b.detail["secrets"].to_string()).collect();
+    let started: Vec<_> =
+        entries(&node, kind::TOOL_SERVER_STARTED).iter().map(|b| b.detail["secrets"].to_string()).collect();
     assert_eq!(started, [r#"{"wiki":"1"}"#, r#"{"wiki":"2"}"#]);
     end(&node, &id, &agent).await;
 }

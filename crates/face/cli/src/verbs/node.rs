@@ -125,7 +125,10 @@ fn status_view(status: &NodeStatus, address: &str, looks: Looks) -> String {
         ("runs".to_owned(), format!("{} live", status.runs_live).into()),
         ("sandbox".to_owned(), (&status.sandbox).into()),
         ("effects".to_owned(), unknown),
-        ("keystore".to_owned(), Word::new(&status.keystore, if status.keystore.starts_with("unlocked") { Ink::Plain } else { Ink::Bad })),
+        (
+            "keystore".to_owned(),
+            Word::new(&status.keystore, if status.keystore.starts_with("unlocked") { Ink::Plain } else { Ink::Bad }),
+        ),
         ("strangers".to_owned(), format!("{} requests without a valid key", status.unauthenticated).into()),
         ("disk".to_owned(), format!("{} free", bytes(status.disk_free_bytes)).into()),
     ]);
