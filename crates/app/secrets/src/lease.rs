@@ -4,7 +4,7 @@
 //! what is renewed or ended with it).
 
 use serde_json::json;
-use steward_app_node::{Caller, Context, Error};
+use steward_app_node::{Caller, Context, Error, Kind};
 use steward_clock::Timestamp;
 use steward_ledger::kind;
 use steward_naming::{Label, LeaseId, Name, RunId, TraceId};
@@ -150,7 +150,9 @@ pub async fn issue(context: &Context, asks: &Asks<'_>, lacks: Lacks, used_by: &s
     };
     let node = Caller { trace: Some(asks.trace.clone()), ..Caller::node(&context.namespace) };
     let action = context.action("secret.lease", ResourceKind::Secret, lease.secret.as_str())?;
-    let granted = context.permit(&node, action, None).await?;
+    // A policy that does not let the node lease is broken; it is not the doing of the agent, which would be charged.
+    let granted = context.permit(&node, action, None).await;
+    let granted = granted.map_err(|e| if e.kind == Kind::Refused { Error::broken(e) } else { e })?;
     let mut change = context
         .change(&node, granted, kind::SECRET_LEASED, lease.id.as_str())
         .guard(lacks.as_it_is.clone())

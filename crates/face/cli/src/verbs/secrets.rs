@@ -282,7 +282,18 @@ mod tests {
 
     #[test]
     fn secrets_as_they_look() {
-        expect![[r#""#]].assert_eq(&secret_view(&secret(), Looks::default()));
+        expect![[r#"
+            secret     wiki
+            status     revoked
+            version    3
+            generated  of 32 bytes of chance
+            for        scribe.acme.internal
+            put        2026-11-20T20:14:27.123Z
+            changed    2026-11-21T20:14:27.123Z, by adam@acme.internal
+            because    it leaked
+            entry      7
+        "#]]
+        .assert_eq(&secret_view(&secret(), Looks::default()));
         let file = SecretRecord {
             name: "old".into(),
             kind: "file".into(),
@@ -298,7 +309,12 @@ mod tests {
             reason: None,
             entry: None,
         };
-        expect![[r#""#]].assert_eq(&list_view(&SecretList { secrets: vec![file, secret()] }, Looks::default()));
+        expect![[r#"
+            secret  status   kind      version  leases  for                         changed
+            old     active   file      0        0       any agent that policy lets  -
+            wiki    revoked  keystore  3        1       scribe.acme.internal        2026-11-21T20:14:27.123Z
+        "#]]
+        .assert_eq(&list_view(&SecretList { secrets: vec![file, secret()] }, Looks::default()));
     }
 
     #[test]
@@ -315,7 +331,20 @@ mod tests {
             revoked_at: None,
             entry: 9,
         };
-        expect![[r#""#]].assert_eq(&lease_view(&lease, Looks::default()));
-        expect![[r#""#]].assert_eq(&leases_view(&LeaseList { leases: vec![lease] }, Looks::default()));
+        expect![[r#"
+            lease   lse_01KAHW5V8NQ4Z0M7C2R9T3XBYD
+            secret  wiki, version 3
+            run     run_01KAHW5V8NQ4Z0M7C2R9T3XBYD
+            agent   scribe.acme.internal
+            status  active
+            issued  2026-11-20T20:14:27.123Z
+            until   2026-11-20T20:44:27.123Z
+            entry   9
+        "#]]
+        .assert_eq(&lease_view(&lease, Looks::default()));
+        expect![[r#"
+            lease                           secret  version  status  run                             agent                 until
+            lse_01KAHW5V8NQ4Z0M7C2R9T3XBYD  wiki    3        active  run_01KAHW5V8NQ4Z0M7C2R9T3XBYD  scribe.acme.internal  2026-11-20T20:44:27.123Z
+        "#]].assert_eq(&leases_view(&LeaseList { leases: vec![lease] }, Looks::default()));
     }
 }
