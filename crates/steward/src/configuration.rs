@@ -5,6 +5,7 @@ use std::{fs, io, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
+use steward_keeper::Unlock;
 use steward_naming::{Label, Namespace};
 
 /// The committed default, with a comment for each key.
@@ -19,6 +20,7 @@ pub(crate) struct Configuration {
     pub(crate) operator: String,
     pub(crate) max_store_bytes: u64,
     pub(crate) http_allow: Vec<String>,
+    pub(crate) keeper_passphrase: String,
     pub(crate) log: String,
     pub(crate) demo: bool,
 }
@@ -69,6 +71,7 @@ impl Configuration {
                 Some(("operator", _)) => format!("operator = {:?}\n", self.operator),
                 Some(("max_store_bytes", _)) => format!("max_store_bytes = {}\n", self.max_store_bytes),
                 Some(("http_allow", _)) => format!("http_allow = {:?}\n", self.http_allow),
+                Some(("keeper_passphrase", _)) => format!("keeper_passphrase = {:?}\n", self.keeper_passphrase),
                 Some(("log", _)) => format!("log = {:?}\n", self.log),
                 Some(("demo", _)) => format!("demo = {}\n", self.demo),
                 _ => format!("{line}\n"),
@@ -79,6 +82,20 @@ impl Configuration {
     /// The namespace, parsed.
     pub(crate) fn namespace(&self) -> Result<Namespace> {
         self.namespace.parse().context("`namespace`")
+    }
+
+    /// What opens the keystore, parsed. Whether it does is found out when the node starts.
+    pub(crate) fn keeper(&self) -> Result<Unlock> {
+        let (way, place) = self.keeper_passphrase.split_once(':').unwrap_or_default();
+        match (self.keeper_passphrase.as_str(), way) {
+            ("", _) => Ok(Unlock::KeyFile),
+            (_, "env") if !place.is_empty() => Ok(Unlock::Variable(place.to_owned())),
+            (_, "file") if !place.is_empty() => Ok(Unlock::File(place.into())),
+            // Somebody may have written the passphrase itself.
+            _ => bail!(
+                "`keeper_passphrase` says where the passphrase is: `env:NAME` or `file:PATH`; leave it empty for the key file"
+            ),
+        }
     }
 
     /// The first person's name, parsed.
@@ -111,6 +128,7 @@ struct Partial {
     operator: Option<String>,
     max_store_bytes: Option<u64>,
     http_allow: Option<Vec<String>>,
+    keeper_passphrase: Option<String>,
     log: Option<String>,
     demo: Option<bool>,
 }
@@ -118,6 +136,8 @@ struct Partial {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use steward_keeper::Unlock;
 
     use super::{Configuration, REFERENCE};
 
@@ -164,6 +184,18 @@ mod tests {
         assert!(
             format!("{:#}", read("", &[("STEWARD_DEMO", "maybe")]).expect_err("a mistake")).contains("STEWARD_DEMO")
         );
+    }
+
+    #[test]
+    fn where_the_passphrase_is() {
+        let with = |text: &str| read(&format!("keeper_passphrase = {text:?}"), &[]).expect("read").keeper();
+        assert_eq!(with("").expect("none"), Unlock::KeyFile);
+        assert_eq!(with("env:STEWARD_PASSPHRASE").expect("a variable"), Unlock::Variable("STEWARD_PASSPHRASE".into()));
+        assert_eq!(with("file:/run/secrets/x").expect("a file"), Unlock::File("/run/secrets/x".into()));
+        for wrong in ["correct horse", "env:", "file:", "vault:x"] {
+            let error = with(wrong).expect_err("it says no place").to_string();
+            assert!(error.contains("env:NAME") && !error.contains("horse"), "{error}");
+        }
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
         max_store_bytes: (configuration.max_store_bytes > 0).then_some(configuration.max_store_bytes),
         http_allow: configuration.http_allow.clone(),
         model_timeouts: steward_model::Timeouts::default(),
+        keeper: configuration.keeper()?,
         worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
     };
     let (listen, operator) = (configuration.listen()?, configuration.operator()?);
@@ -160,8 +161,8 @@ fn configure(home: &Home, arguments: &UpArgs, is_new: bool) -> Result<Configurat
 fn start_logging(filter: &str) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("`log`: `{filter}` is not a filter; write error, warn, info, debug or trace"))?;
-    // The library tells of each request; what matters of it stands in the record.
-    let filter = filter.add_directive("rmcp=warn".parse().expect("a directive"));
+    // The library tells what servers say as they say it, and one may say its secret; what matters of it is told by the node.
+    let filter = filter.add_directive("rmcp=off".parse().expect("a directive"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -74,6 +74,7 @@ fn kind_of(name: &ActionName) -> ResourceKind {
         "policy" | "governance" => ResourceKind::Policy,
         "tool" => ResourceKind::Tool,
         "model" => ResourceKind::Model,
+        "secret" => ResourceKind::Secret,
         _ => ResourceKind::Node,
     }
 }

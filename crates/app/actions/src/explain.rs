@@ -192,6 +192,11 @@ fn refused(code: Option<DenialCode>) -> String {
         Some(DenialCode::ReviewRefused) => {
             "It was refused, because a person was asked and said no, or nobody answered in time."
         }
+        Some(DenialCode::SecretRevoked) => "It was refused, because the secret that it needs was revoked.",
+        Some(DenialCode::SecretNotGranted) => "It was refused, because the secret that it needs was granted to others.",
+        Some(DenialCode::LeaseRevoked) => {
+            "It was refused, because a person took back that its run has the secret that it needs."
+        }
         Some(DenialCode::NotPermitted) | None => {
             "It was refused, because no policy permits it; what is not permitted is refused."
         }

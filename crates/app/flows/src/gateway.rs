@@ -22,14 +22,14 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_app_tools::{NewServer, ServerRow, ToolRow, Transport, rows};
 use steward_clock::Timestamp;
 use steward_gateway::{
     Change as Changed, Finding, Listed, PinnedTool, ToolDefinition, ToolProblem, compare, exposed_name, reveal,
 };
-use steward_keeper::Keeper;
+use steward_keeper::{Keeper, KeeperError};
 use steward_ledger::kind;
 use steward_naming::Label;
 use steward_permit::{DenialCode, ResourceKind, Tier};
@@ -92,6 +92,8 @@ struct Connection {
     _leash: Option<Leash>,
     /// The row that it was made from.
     of: u64,
+    /// The secrets that it was given, and the versions of their values.
+    given: BTreeMap<String, u64>,
     seen: Mutex<Seen>,
     /// Held by whoever lists; why the last list did not come, if it did not.
     listing: tokio::sync::Mutex<Option<String>>,
@@ -326,7 +328,7 @@ impl Gateway {
 
     /// What may not be shown of what a server says: every secret that is known, and those that it has itself.
     fn known_secrets(&self, own: &Secrets) -> Result<Secrets, Error> {
-        Ok(self.parts.keeper.all().map_err(Error::broken)?.with(own))
+        Ok(self.parts.keeper.all().map_err(Error::broken)?.with(&own.however_written()))
     }
 
     fn known(&self, name: &str) -> Result<ServerRow, Error> {
@@ -384,7 +386,30 @@ impl Gateway {
     fn connected(&self, server: &ServerRow) -> Option<Arc<Connection>> {
         let slot = self.slot(&server.name);
         let held = slot.try_lock().ok()?;
-        held.clone().filter(|connection| connection.is_of(server))
+        held.clone().filter(|connection| self.is_current(connection, server))
+    }
+
+    /// Whether a connection was made from what is known now: the row, and its secrets.
+    fn is_current(&self, connection: &Connection, server: &ServerRow) -> bool {
+        let has_now = |(name, version): (&String, &u64)| self.parts.keeper.version(name) == Some(*version);
+        connection.is_of(server) && connection.given.iter().all(has_now)
+    }
+
+    /// Ends the servers that were given a secret: it has another value, or none. Who calls one later starts it anew, with what is there then.
+    pub(crate) async fn end_those_with(&self, secret: &str) {
+        let slots: Vec<_> =
+            self.slots.lock().expect("no holder of this lock panics").values().map(Arc::clone).collect();
+        let ended = async {
+            for slot in slots {
+                let mut held = slot.lock().await;
+                if held.as_ref().is_some_and(|connection| connection.given.contains_key(secret)) {
+                    held.take();
+                }
+            }
+        };
+        if timeout(END_WITHIN, ended).await.is_err() {
+            tracing::warn!("a server of tools was still being connected; it finds out by itself");
+        }
     }
 
     /// What a server says of its tools; asked anew if it is to be fresh, or was asked too long ago.
@@ -397,12 +422,12 @@ impl Gateway {
         self.may_connect()?;
         let slot = self.slot(&server.name);
         // Not held while it is asked: a server that is slow keeps nobody from ending it.
-        let there = slot.lock().await.clone().filter(|connection| connection.is_of(server));
+        let there = slot.lock().await.clone().filter(|connection| self.is_current(connection, server));
         if let Some(connection) = there {
             match self.list_again(&connection, fresh).await {
                 Ok(()) => return Ok(connection),
                 // What is under way would be lost with it, and nobody would know what came of it.
-                Err(error) if connection.is_busy() && connection.is_of(server) => return Err(error),
+                Err(error) if connection.is_busy() && self.is_current(&connection, server) => return Err(error),
                 Err(_) => {}
             }
             // It is not what it was: begin anew.
@@ -412,12 +437,12 @@ impl Gateway {
             }
         }
         let mut held = slot.lock().await;
-        if let Some(connection) = held.as_ref().filter(|connection| connection.is_of(server)) {
+        if let Some(connection) = held.as_ref().filter(|connection| self.is_current(connection, server)) {
             // Somebody else just made it.
             return Ok(Arc::clone(connection));
         }
         held.take();
-        let (upstream, leash) = self.connect(server).await?;
+        let (upstream, leash, given) = self.connect(server).await?;
         let listed = upstream.list_tools().await;
         let known = self.known_secrets(upstream.secrets())?;
         let listed = without_secrets(listed.map_err(|error| unavailable(&error, &known))?, &known);
@@ -427,10 +452,15 @@ impl Gateway {
             upstream: Arc::new(upstream),
             _leash: leash,
             of: server.entry_seq,
+            given,
             seen: Mutex::new(Seen { at: self.parts.context.now(), listed: Arc::new(listed) }),
             listing: tokio::sync::Mutex::default(),
             failed: AtomicU64::new(0),
         });
+        if !self.is_current(&connection, server) {
+            let message = format!("a secret of `{}` was changed while it was connected; try again", server.name);
+            return Err(Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, message));
+        }
         *held = Some(Arc::clone(&connection));
         Ok(connection)
     }
@@ -480,13 +510,16 @@ impl Gateway {
     }
 
     /// Connects to a server, after that is on record: by the node's own leave, since a person added it.
-    async fn connect(&self, server: &ServerRow) -> Result<(Upstream, Option<Leash>), Error> {
+    async fn connect(&self, server: &ServerRow) -> Result<(Upstream, Option<Leash>, BTreeMap<String, u64>), Error> {
         self.may_connect()?;
         let GatewayParts { context, worker, keeper, .. } = &self.parts;
-        let secret = |(holder, name): (&String, &String)| {
-            keeper.secret(name).map(|secret| (holder.clone(), secret)).map_err(no_secret)
-        };
-        let secrets: Vec<(String, Secret)> = server.secrets.iter().map(secret).collect::<Result<_, _>>()?;
+        let mut given = BTreeMap::new();
+        let mut secrets: Vec<(String, Secret)> = Vec::new();
+        for (holder, name) in &server.secrets {
+            let taken = keeper.take(name).map_err(no_secret)?;
+            given.insert(name.clone(), taken.version);
+            secrets.push((holder.clone(), taken.secret));
+        }
         let own: Vec<Secret> = secrets.iter().map(|(_, secret)| secret.clone()).collect();
         let known = self.known_secrets(&secrets_of(own.iter().cloned()))?;
         let node = Caller::node(&context.namespace);
@@ -499,10 +532,11 @@ impl Gateway {
                 let change = context
                     .change(&node, granted, kind::TOOL_SERVER_STARTED, name)
                     .guard(server.guard())
-                    .detail("url", url.as_str());
+                    .detail("url", url.as_str())
+                    .detail("secrets", versions(&given));
                 context.commit(change).await?;
                 let upstream = Upstream::over_http(name, url, secrets, Timeouts::default()).await;
-                Ok((upstream.map_err(|error| unavailable(&error, &known))?, None))
+                Ok((upstream.map_err(|error| unavailable(&error, &known))?, None, given))
             }
             Transport::Stdio(argv) => {
                 let worker = worker.clone().ok_or_else(|| {
@@ -524,7 +558,8 @@ impl Gateway {
                 let change = context
                     .change(&node, granted, kind::TOOL_SERVER_STARTED, name)
                     .guard(server.guard())
-                    .detail("argv", json!(argv));
+                    .detail("argv", json!(argv))
+                    .detail("secrets", versions(&given));
                 let done = context.commit(change).await?;
                 let processes = Arc::clone(&self.started);
                 // On its leash there already: nobody need wait for it any more when it has started.
@@ -539,7 +574,7 @@ impl Gateway {
                 let Session { to_agent, from_agent, exit, .. } = session;
                 tell_end(name.to_owned(), exit, known.clone());
                 let upstream = Upstream::over_lines(name, to_agent, bridge(from_agent), own, Timeouts::default()).await;
-                Ok((upstream.map_err(|error| unavailable(&error, &known))?, Some(leash)))
+                Ok((upstream.map_err(|error| unavailable(&error, &known))?, Some(leash), given))
             }
         }
     }
@@ -557,6 +592,17 @@ impl Gateway {
             });
         }
         Ok(mounts)
+    }
+
+    /// The secrets of the server of a tool, and from which tier on the tool was allowed; none if nobody allowed it.
+    pub(crate) fn needs(&self, server: &str, tool: &str) -> Result<Option<(Tier, BTreeSet<String>)>, Error> {
+        let context = &self.parts.context;
+        context.store.read(|reader| {
+            let Some(row) = rows::tool(reader, &context.namespace, server, tool)? else { return Ok(None) };
+            let server = rows::server(reader, &context.namespace, &row.server)?;
+            let secrets = server.map(|server| server.secrets.into_values().collect()).unwrap_or_default();
+            Ok(row.tier.map(|tier| (tier, secrets)))
+        })
     }
 
     /// Whether a tool may be called, as far as its server is concerned: it is there, and as it was pinned.
@@ -735,6 +781,17 @@ fn unreachable(server: &str, why: &str, known: &Secrets) -> Error {
     Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, format!("`{server}` cannot be started: {why}"))
 }
 
-pub(crate) fn no_secret(error: steward_keeper::KeeperError) -> Error {
-    Error::new(Kind::Invalid, code::NO_SECRET, error.to_string())
+/// The names of secrets, and the versions of their values, as an entry has them.
+fn versions(given: &BTreeMap<String, u64>) -> Value {
+    given.iter().map(|(name, version)| (name.clone(), Value::from(version.to_string()))).collect::<Map<_, _>>().into()
+}
+
+pub(crate) fn no_secret(error: KeeperError) -> Error {
+    let (kind, code) = match &error {
+        KeeperError::Locked(_) => (Kind::Unavailable, code::KEYSTORE_LOCKED),
+        KeeperError::Damaged(..) => (Kind::Unavailable, code::SECRET_DAMAGED),
+        KeeperError::Revoked(_) => (Kind::Refused, DenialCode::SecretRevoked.as_str()),
+        _ => (Kind::Invalid, code::NO_SECRET),
+    };
+    Error::new(kind, code, error.to_string())
 }

@@ -8,6 +8,7 @@ mod open;
 mod outside;
 pub mod reviews;
 pub mod runs;
+mod secrets;
 pub mod standing;
 mod tend;
 

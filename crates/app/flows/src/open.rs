@@ -13,7 +13,7 @@ use steward_app_node::{
 use steward_app_policies::{FilesError, Loaded};
 use steward_clock::{Clock, Dice};
 use steward_fetch::AllowList;
-use steward_keeper::Keeper;
+use steward_keeper::{Keeper, Place, Unlock};
 use steward_ledger::kind;
 use steward_naming::{Namespace, TraceId};
 use steward_permit::ResourceKind;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub http_allow: Vec<String>,
     /// How long models may take.
     pub model_timeouts: steward_model::Timeouts,
+    /// What opens the keystore.
+    pub keeper: Unlock,
     /// Who starts processes.
     pub worker: Workers,
 }
@@ -146,6 +148,7 @@ pub fn migrations() -> Vec<Migration> {
         steward_app_runs::MIGRATIONS,
         steward_app_tools::MIGRATIONS,
         steward_app_models::MIGRATIONS,
+        steward_app_secrets::MIGRATIONS,
         steward_app_entries::rows::MIGRATIONS,
     ]
     .concat()
@@ -218,7 +221,7 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
     record(&context, "node.start", ResourceKind::Node, kind::NODE_STARTED).await?;
     let (worker, no_worker) = worker(settings, &context);
     let (programs, scratch) = (home.programs(), home.runs());
-    let keeper = Keeper::new(home.secrets());
+    let keeper = keeper(settings, &context)?;
     let gateway = Gateway::new(GatewayParts {
         context: Arc::clone(&context),
         worker: worker.clone(),
@@ -241,7 +244,25 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
     };
     let runner = Arc::new(Runner::new(parts));
     let recovered = runner.recover().await?;
+    // Each ended with its run; nothing is left, unless that went wrong.
+    steward_app_secrets::end_left_over(&context).await?;
     Ok(Opened { context, runner, settled, recovered, mistakes, is_new, lock })
+}
+
+/// The node's secrets. One whose keystore is locked starts all the same: whatever needs a secret of it is refused.
+fn keeper(settings: &Settings, context: &Context) -> Result<Keeper, OpenError> {
+    let home = &settings.home;
+    let place = Place { secrets: home.secrets(), keys: home.keys(), namespace: settings.namespace.to_string() };
+    let is_new = context.store.read(steward_app_secrets::is_new)?;
+    let keeper = Keeper::open(place, &settings.keeper, is_new, context.dice.as_ref());
+    if let Err(why) = keeper.unlocked() {
+        tracing::error!(why, "the keystore is locked; what needs a secret of it is refused");
+    }
+    steward_app_secrets::hold(context, &keeper)?;
+    for secret in keeper.damaged() {
+        tracing::error!(secret, "what is kept of a secret does not open");
+    }
+    Ok(keeper)
 }
 
 /// Who starts processes; or why nobody does: a node without sandboxes still governs what is asked of it.

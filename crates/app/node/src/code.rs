@@ -96,6 +96,10 @@ codes! {
     TOOL_SERVER_UNAVAILABLE,
     /// A secret that something needs is not there.
     NO_SECRET,
+    /// The keystore does not open, so that no secret of it can be used.
+    KEYSTORE_LOCKED,
+    /// What is kept of a secret does not open.
+    SECRET_DAMAGED,
     /// There is no such model, or it has no price while a budget is in money.
     NO_MODEL,
     /// The key is not a log-in key.

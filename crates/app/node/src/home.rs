@@ -5,10 +5,12 @@
 //! store.sqlite           facts and ledger (docs/store.md)
 //! keys/tree-head.pem     signs tree heads      (PKCS#8, 0600)
 //! keys/document.pem      signs documents       (PKCS#8, 0600)
+//! keys/keeper.key        opens the keystore, unless a passphrase does (0600)
+//! keys/keeper.sealed     the data key of the keystore, sealed
 //! policies/              the policy, as files to edit
 //! agents/<ns>/<name>/    what agents own
 //! programs/              agents' programs, which every sandbox shows at /programs, read-only
-//! secrets/               secrets of providers and of servers of tools, a file each (0600)
+//! secrets/               secrets that are files: of providers and of servers of tools (0600)
 //! tools/<server>/        what servers of tools own
 //! runs/<run>/            what a run is given for its time: copies of what a predecessor left
 //! run/address            where the node listens, while it does
@@ -126,9 +128,14 @@ impl Home {
         self.0.join("login.key")
     }
 
-    /// The file of one of the node's keys.
+    /// The node's keys.
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// The file of one of the node's keys that sign.
     pub fn key(&self, name: &str) -> PathBuf {
-        self.0.join("keys").join(format!("{name}.pem"))
+        self.keys().join(format!("{name}.pem"))
     }
 
     /// Makes the folders, for their owner alone.
@@ -136,9 +143,7 @@ impl Home {
     /// # Errors
     /// The file system says no.
     pub fn prepare(&self) -> Result<(), HomeError> {
-        for folder in
-            [self.0.clone(), self.0.join("keys"), self.0.join("run"), self.programs(), self.secrets(), self.tools()]
-        {
+        for folder in [self.0.clone(), self.keys(), self.0.join("run"), self.programs(), self.secrets(), self.tools()] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| at(&folder, e))?;
         }
         Ok(())

@@ -114,6 +114,18 @@ kinds! {
     AGENT_PROMOTED = "agent.promoted";
     /// A person took a tier from an agent.
     AGENT_DEMOTED = "agent.demoted";
+    /// A person put a secret into the keystore; its value stands nowhere in the record.
+    SECRET_PUT = "secret.put";
+    /// A person gave a secret another value; the one before was erased.
+    SECRET_ROTATED = "secret.rotated";
+    /// A person revoked a secret; its value was erased.
+    SECRET_REVOKED = "secret.revoked";
+    /// A person said for which agent a secret is, or took that back.
+    SECRET_GRANTED = "secret.granted";
+    /// A run was given the use of a secret, for a time.
+    SECRET_LEASED = "secret.leased";
+    /// The use of a secret ended, other than with the end of a run.
+    SECRET_LEASE_ENDED = "secret.lease_ended";
     /// Somebody read bodies of the ledger: reading the audit is itself audited.
     LEDGER_READ = "ledger.read";
 }

@@ -78,6 +78,7 @@ fn type_of(kind: ResourceKind) -> &'static str {
         ResourceKind::Tool => "Tool",
         ResourceKind::Model => "Model",
         ResourceKind::Review => "Review",
+        ResourceKind::Secret => "Secret",
     }
 }
 

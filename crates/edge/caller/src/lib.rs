@@ -25,5 +25,5 @@ mod tests;
 pub use call::{CONNECT_TIMEOUT_MS, Caller, Export, MAX_RESPONSE_BYTES, READ_TIMEOUT_MS, TOTAL_TIMEOUT_MS};
 pub use error::CallError;
 pub use mcp::Mcp;
-pub use routes::{ActionQuery, EffectQuery, ReviewQuery, RunQuery};
+pub use routes::{ActionQuery, EffectQuery, LeaseQuery, ReviewQuery, RunQuery};
 pub use secret::Secret;

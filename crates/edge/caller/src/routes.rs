@@ -5,10 +5,11 @@ use steward_wire::{
     Act, ActionList, ActionRecord, ActionResult, AddAgent, AddModel, AddPerson, AddTool, AgentList, AgentRecord,
     AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide, DecisionRecord, Doctor,
     EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy, Explanation, ExportQuery,
-    HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LedgerHead, Login, ModelList, ModelRecord,
-    ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict, Reason, ResolveEffect, ReviewDetail,
-    ReviewList, ReviewRecord, RevocationRecord, RunDetail, RunList, RunRecord, SearchQuery, SetBudget, StartRun,
-    StateList, TierChange, ToolServerList, ToolServerRecord, UsageReport, VerifierKey,
+    GrantSecret, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LeaseList, LeaseRecord, LedgerHead,
+    Login, ModelList, ModelRecord, ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict,
+    PutSecret, Reason, ResolveEffect, ReviewDetail, ReviewList, ReviewRecord, RevocationRecord, RotateSecret,
+    RunDetail, RunList, RunRecord, SearchQuery, SecretList, SecretRecord, SetBudget, StartRun, StateList, TierChange,
+    ToolServerList, ToolServerRecord, UsageReport, VerifierKey,
 };
 
 use crate::{
@@ -45,6 +46,23 @@ pub struct RunQuery {
     /// Only those that are not over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<bool>,
+    /// At most so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Which leases.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LeaseQuery {
+    /// Of this secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// Of this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Also those that are over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
     /// At most so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
@@ -342,6 +360,41 @@ impl Caller {
     /// `GET /v1/usage`: what was used of models this `day` or `month`, or `ever`.
     pub async fn usage(&self, per: &str) -> Result<UsageReport, CallError> {
         self.ask(&["v1", "usage"], &Since { per }).await
+    }
+
+    /// `GET /v1/secrets`: without what they hold.
+    pub async fn secrets(&self) -> Result<SecretList, CallError> {
+        self.get(&["v1", "secrets"]).await
+    }
+
+    /// `POST /v1/secrets`: puts one into the keystore.
+    pub async fn put_secret(&self, secret: &PutSecret) -> Result<SecretRecord, CallError> {
+        self.post(&["v1", "secrets"], secret).await
+    }
+
+    /// `POST /v1/secrets/{name}/rotate`: gives it another value.
+    pub async fn rotate_secret(&self, name: &str, rotate: &RotateSecret) -> Result<SecretRecord, CallError> {
+        self.post(&["v1", "secrets", name, "rotate"], rotate).await
+    }
+
+    /// `POST /v1/secrets/{name}/revoke`: its value is erased, and nothing that needs it is done any more.
+    pub async fn revoke_secret(&self, name: &str, reason: &Reason) -> Result<SecretRecord, CallError> {
+        self.post(&["v1", "secrets", name, "revoke"], reason).await
+    }
+
+    /// `POST /v1/secrets/{name}/grant`: grants it to an agent, or takes that back.
+    pub async fn grant_secret(&self, name: &str, grant: &GrantSecret) -> Result<SecretRecord, CallError> {
+        self.post(&["v1", "secrets", name, "grant"], grant).await
+    }
+
+    /// `GET /v1/leases`, newest first.
+    pub async fn leases(&self, query: &LeaseQuery) -> Result<LeaseList, CallError> {
+        self.ask(&["v1", "leases"], query).await
+    }
+
+    /// `POST /v1/leases/{id}/revoke`: its run has the secret no more.
+    pub async fn revoke_lease(&self, id: &str, reason: &Reason) -> Result<LeaseRecord, CallError> {
+        self.post(&["v1", "leases", id, "revoke"], reason).await
     }
 
     /// `GET /v1/policy`: the policy in force.

@@ -1,63 +1,148 @@
-//! Secrets that operators put into the node's home: a file each, which its owner alone can read.
+//! Secrets by name: the embedded keystore, sealed at rest, and files of the node's home behind it.
 //!
 //! ```no_run
-//! # fn example() -> Result<(), steward_keeper::KeeperError> {
-//! use steward_keeper::Keeper;
-//! let keeper = Keeper::new("/var/lib/steward/secrets".into());
-//! let key = keeper.secret("openrouter")?;          // the file `openrouter`, without the white space around it
-//! let shown = keeper.all()?.scrub("…").into_owned();   // with none of them in it
+//! # fn example(dice: &dyn steward_clock::Dice) -> Result<(), steward_keeper::KeeperError> {
+//! use steward_keeper::{Keeper, Kept, Place, Unlock};
+//! use steward_seal::secret::Secret;
+//! let place = Place { secrets: "secrets".into(), keys: "keys".into(), namespace: "acme.internal".into() };
+//! let keeper = Keeper::open(place, &Unlock::KeyFile, true, dice);
+//! let sealed = keeper.seal("openrouter", 1, &Secret::new("sk-123456"), dice)?;       // for a row of the store
+//! keeper.hold(|| Ok::<_, steward_keeper::KeeperError>(vec![Kept { name: "openrouter".into(), version: 1, sealed: Some(sealed) }]))?;
+//! let key = keeper.secret("openrouter")?;               // from the keystore, or the file `secrets/openrouter`
+//! let shown = keeper.all()?.scrub("…").into_owned();    // with none of them in it, nor their base 64 or hexadecimal
 //! # Ok(()) }
 //! ```
 //!
-//! A secret is read when it is used, so that a new one counts at once. It is given to who speaks to a provider or a server, and never to
-//! an agent.
+//! Engines are asked in turn, and the first that knows a name answers: what was put into the keystore wins over a file of that name, also once
+//! it was revoked. A secret is given to who speaks to a provider or a server, and never to an agent.
 //!
-//! Deliberately absent: leases, encryption at rest, and another keeper behind the same names. They come with the secrets of
-//! people.
+//! Deliberately absent: rows and leases (app/secrets has them), and Vault, which would be a further [`Engine`].
 
-use std::{
-    fs::{self, File},
-    io::{self, Read as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::PathBuf,
-};
+mod error;
+mod files;
+mod key;
+mod keystore;
+mod sealed;
 
+use std::{path::PathBuf, sync::Arc};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use steward_clock::Dice;
 use steward_naming::Label;
 use steward_seal::secret::{Secret, Secrets};
+use zeroize::Zeroizing;
 
-/// The largest secret in bytes: a private key with its certificates.
-pub const MAX_SECRET_BYTES: u64 = 64 << 10;
+pub use error::KeeperError;
+pub use files::{MAX_SECRET_BYTES, MAX_SECRETS};
+pub use key::{MIN_PASSPHRASE_CHARS, Unlock};
+pub use keystore::{Kept, Taken};
+pub use sealed::SealError;
 
-/// The most secrets: each is looked for in whatever is given to agents.
-pub const MAX_SECRETS: usize = 256;
+use crate::{files::Files, key::Cost, keystore::Keystore, sealed::Cipher};
 
-/// Why there is no secret.
-#[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
-    /// There is no such file.
-    #[error("there is no secret `{0}`; put it into the file `secrets/{0}` of the node's home, with the mode 0600")]
-    Missing(String),
-    /// Others could read it.
-    #[error("the secret `{0}` can be read by others; type: chmod 600 secrets/{0}")]
-    Open(String),
-    /// It is none.
-    #[error("the secret `{0}` {1}")]
-    Unusable(String, &'static str),
-    /// The file system says no.
-    #[error("the secret `{0}` cannot be read: {1}")]
-    Io(String, io::Error),
+/// The fewest random bytes of a generated secret, and the most.
+pub const GENERATED_BYTES: std::ops::RangeInclusive<u64> = 16..=1024;
+
+/// Where a node's secrets and keys are, and whose they are.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The folder of secrets that are files.
+    pub secrets: PathBuf,
+    /// The folder of keys.
+    pub keys: PathBuf,
+    /// The node's namespace, to which everything sealed is bound.
+    pub namespace: String,
+}
+
+/// What has secrets.
+#[derive(Debug)]
+enum Engine {
+    /// Sealed, in the store.
+    Keystore(Keystore),
+    /// Files.
+    Files(Files),
+}
+
+impl Engine {
+    fn take(&self, name: &str) -> Result<Option<Taken>, KeeperError> {
+        match self {
+            Self::Keystore(keystore) => keystore.secret(name),
+            Self::Files(files) => Ok(files.secret(name)?.map(|secret| Taken { secret, version: 0 })),
+        }
+    }
+
+    fn all(&self) -> Result<Secrets, KeeperError> {
+        match self {
+            Self::Keystore(keystore) => Ok(keystore.all()),
+            Self::Files(files) => files.all(),
+        }
+    }
 }
 
 /// The secrets of a node.
 #[derive(Debug, Clone)]
-pub struct Keeper {
-    folder: PathBuf,
+pub struct Keeper(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    /// In the order in which they are asked.
+    engines: [Engine; 2],
+    unlocked_by: String,
 }
 
 impl Keeper {
-    /// Those in `folder`, which need not be there.
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    /// Those of a place. A keystore that does not open is locked: its secrets are refused, and the node starts all the same. Its data key
+    /// is made if there is none and `is_new`: nothing was ever sealed.
+    pub fn open(place: Place, unlock: &Unlock, is_new: bool, dice: &dyn Dice) -> Self {
+        let key = key::data_key(&place.keys, &place.namespace, unlock, is_new, Cost::USUAL, dice);
+        let cipher = key.map(|key| Cipher::new(&key));
+        let keystore = Engine::Keystore(Keystore::new(place.namespace, cipher));
+        let files = Engine::Files(Files { folder: place.secrets });
+        Self(Arc::new(Parts { engines: [keystore, files], unlocked_by: unlock.in_words() }))
+    }
+
+    fn keystore(&self) -> &Keystore {
+        self.0
+            .engines
+            .iter()
+            .find_map(|engine| match engine {
+                Engine::Keystore(keystore) => Some(keystore),
+                Engine::Files(_) => None,
+            })
+            .expect("every keeper is made with one")
+    }
+
+    /// What opened the keystore.
+    ///
+    /// # Errors
+    /// Why it is locked.
+    pub fn unlocked(&self) -> Result<&str, &str> {
+        match self.keystore().locked() {
+            None => Ok(&self.0.unlocked_by),
+            Some(why) => Err(why),
+        }
+    }
+
+    /// The secrets whose values do not open, though the keystore is open.
+    pub fn damaged(&self) -> Vec<String> {
+        self.keystore().damaged()
+    }
+
+    /// Seals a value, for the version of a name. It opens as nothing else.
+    ///
+    /// # Errors
+    /// The keystore is locked.
+    pub fn seal(&self, name: &str, version: u64, secret: &Secret, dice: &dyn Dice) -> Result<Vec<u8>, KeeperError> {
+        self.keystore().seal(name, version, secret, dice)
+    }
+
+    /// From now on the secrets of the keystore are those that `read` reads from the store. Whoever asks for one meanwhile waits, and of two that
+    /// hold, one reads after the other: none puts back what the other replaced.
+    ///
+    /// # Errors
+    /// Those of `read`; then it holds what it held.
+    pub fn hold<E>(&self, read: impl FnOnce() -> Result<Vec<Kept>, E>) -> Result<(), E> {
+        self.keystore().hold(read)
     }
 
     /// A secret by its name.
@@ -65,77 +150,86 @@ impl Keeper {
     /// # Errors
     /// [`KeeperError`].
     pub fn secret(&self, name: &str) -> Result<Secret, KeeperError> {
-        // A label is no path.
-        let Ok(label) = name.parse::<Label>() else {
-            return Err(KeeperError::Unusable(
-                steward_naming::visible(name),
-                "has no name of letters, digits and hyphens",
-            ));
-        };
-        let name = label.to_string();
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => KeeperError::Missing(name.clone()),
-            _ => KeeperError::Io(name.clone(), error),
-        };
-        let file = File::open(self.folder.join(&name)).map_err(failed)?;
-        let about = file.metadata().map_err(failed)?;
-        if !about.is_file() || about.size() > MAX_SECRET_BYTES {
-            return Err(KeeperError::Unusable(name, "is no file, or larger than 64 KiB"));
-        }
-        if about.permissions().mode() & 0o077 != 0 {
-            return Err(KeeperError::Open(name));
-        }
-        let mut text = String::new();
-        file.take(MAX_SECRET_BYTES).read_to_string(&mut text).map_err(failed)?;
-        let secret = Secret::new(&text);
-        let fits = !secret.reveal().is_empty() && !secret.reveal().chars().any(char::is_control);
-        if fits { Ok(secret) } else { Err(KeeperError::Unusable(name, "is empty, or has more than one line")) }
+        self.take(name).map(|taken| taken.secret)
     }
 
-    /// Every secret that can be read, to be kept out of what is shown.
+    /// A secret by its name, with the version of its value.
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub fn take(&self, name: &str) -> Result<Taken, KeeperError> {
+        let name = label(name)?;
+        for engine in &self.0.engines {
+            if let Some(taken) = engine.take(&name)? {
+                return Ok(taken);
+            }
+        }
+        Err(KeeperError::Missing(name))
+    }
+
+    /// The version of a secret's value, if it has one that opens; 0 for one that was never put into the keystore.
+    pub fn version(&self, name: &str) -> Option<u64> {
+        self.keystore().version(name)
+    }
+
+    /// The names of secrets that are files, as far as a file of that name counts.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn files(&self) -> Result<Vec<String>, KeeperError> {
+        let mut names = Vec::new();
+        for engine in &self.0.engines {
+            if let Engine::Files(files) = engine {
+                names = files.names()?;
+            }
+        }
+        names.retain(|name| name.parse::<Label>().is_ok() && self.keystore().version(name) == Some(0));
+        names.sort();
+        Ok(names)
+    }
+
+    /// Every secret that can be read, to be kept out of what is shown: also in base 64 and in hexadecimal digits.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub fn all(&self) -> Result<Secrets, KeeperError> {
-        let failed = |error| KeeperError::Io("secrets".to_owned(), error);
-        let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Secrets::default()),
-            entries => entries.map_err(failed)?,
-        };
-        let names: Result<Vec<_>, _> = entries.take(MAX_SECRETS).map(|entry| entry.map(|e| e.file_name())).collect();
-        let names = names.map_err(failed)?;
-        Ok(Secrets::of(names.iter().filter_map(|name| self.secret(name.to_str()?).ok())))
+        let mut all = Secrets::default();
+        for engine in &self.0.engines {
+            all = all.with(&engine.all()?);
+        }
+        Ok(all.however_written())
     }
+}
+
+/// A random secret: so many bytes of chance, in base 64 as it may stand in an address.
+pub fn generate(bytes: u64, dice: &dyn Dice) -> Secret {
+    let mut random = Zeroizing::new(vec![0; usize::try_from(bytes).unwrap_or_default()]);
+    dice.fill(&mut random);
+    Secret::new(&Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(&*random)))
+}
+
+/// A value that can be a secret: of one line, since it becomes a header or a variable, and not empty.
+///
+/// # Errors
+/// It cannot.
+pub fn fitting(name: &str, secret: Secret) -> Result<Secret, KeeperError> {
+    let text = secret.reveal();
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err(KeeperError::Unusable(name.to_owned(), "is empty, or has more than one line"));
+    }
+    if text.len() as u64 > MAX_SECRET_BYTES {
+        return Err(KeeperError::Unusable(name.to_owned(), "is larger than 64 KiB"));
+    }
+    Ok(secret)
+}
+
+/// A label is no path.
+fn label(name: &str) -> Result<String, KeeperError> {
+    let label = name.parse::<Label>().map_err(|_| {
+        KeeperError::Unusable(steward_naming::visible(name), "has no name of letters, digits and hyphens")
+    })?;
+    Ok(label.to_string())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
-
-    use super::{Keeper, KeeperError};
-
-    fn put(folder: &Path, name: &str, text: &str, mode: u32) {
-        fs::write(folder.join(name), text).expect("written");
-        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).expect("set");
-    }
-
-    #[test]
-    fn a_secret_is_a_file_of_one_line_that_nobody_else_reads() {
-        let folder = tempfile::tempdir().expect("made");
-        let keeper = Keeper::new(folder.path().to_owned());
-        put(folder.path(), "good", " sk-123456\n", 0o600);
-        put(folder.path(), "open", "sk-654321", 0o640);
-        put(folder.path(), "empty", "\n", 0o600);
-        put(folder.path(), "lines", "a\nb", 0o600);
-        put(folder.path(), "large", &"x".repeat(70_000), 0o600);
-        assert_eq!(keeper.secret("good").expect("read").reveal(), "sk-123456");
-        assert!(matches!(keeper.secret("none"), Err(KeeperError::Missing(_))));
-        assert!(matches!(keeper.secret("open"), Err(KeeperError::Open(_))));
-        for bad in ["empty", "lines", "large", "../good", "", "a/b"] {
-            assert!(matches!(keeper.secret(bad), Err(KeeperError::Unusable(..))), "{bad}");
-        }
-        let all = keeper.all().expect("read");
-        assert_eq!(all.scrub("sk-123456 sk-654321"), "[secret] sk-654321");
-        assert!(Keeper::new(folder.path().join("nowhere")).all().expect("none").is_empty());
-    }
-}
+mod tests;

@@ -58,7 +58,8 @@ pub fn router(node: Arc<Node>) -> Router {
 /// Every route, and those of another way in, which admits nobody by itself but whom it knows: `agents` has those of agents.
 pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
     use routes::{
-        actions, agents, effects, entries, halt, models, open, people, policies, reviews, runs, state, status, tools,
+        actions, agents, effects, entries, halt, models, open, people, policies, reviews, runs, secrets, state, status,
+        tools,
     };
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
@@ -106,6 +107,12 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/v1/models/{name}/remove", post(models::remove))
         .route("/v1/budgets", get(models::budgets).post(models::set_budget))
         .route("/v1/usage", get(models::usage))
+        .route("/v1/secrets", get(secrets::list).post(secrets::put))
+        .route("/v1/secrets/{name}/rotate", post(secrets::rotate))
+        .route("/v1/secrets/{name}/revoke", post(secrets::revoke))
+        .route("/v1/secrets/{name}/grant", post(secrets::grant))
+        .route("/v1/leases", get(secrets::leases))
+        .route("/v1/leases/{id}/revoke", post(secrets::revoke_lease))
         .route("/v1/decisions", post(actions::decide))
         .route("/v1/actions", get(actions::list))
         .route("/v1/actions/{id}", get(actions::show))

@@ -10,7 +10,8 @@ use utoipa::{
 };
 
 use crate::routes::{
-    actions, agents, effects, entries, halt, models, open, people, policies, reviews, runs, state, status, tools,
+    actions, agents, effects, entries, halt, models, open, people, policies, reviews, runs, secrets, state, status,
+    tools,
 };
 
 #[derive(OpenApi)]
@@ -27,6 +28,7 @@ use crate::routes::{
         effects::list, effects::resolve, state::get,
         tools::list, tools::add, tools::show, tools::pin, tools::allow, tools::remove,
         models::list, models::add, models::test, models::remove, models::budgets, models::set_budget, models::usage,
+        secrets::list, secrets::put, secrets::rotate, secrets::revoke, secrets::grant, secrets::leases, secrets::revoke_lease,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
         policies::list, policies::explain,
         entries::search, entries::show, entries::proof, entries::export,

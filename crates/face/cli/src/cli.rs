@@ -24,6 +24,7 @@ use crate::{
         policy::PolicyVerb,
         reviews::ReviewVerb,
         runs::RunVerb,
+        secrets::{LeaseVerb, SecretVerb},
         state::StateVerb,
         tools::ToolVerb,
     },
@@ -96,6 +97,12 @@ pub enum Command {
     Budget(BudgetVerb),
     /// How much of models was used
     Usage(UsageArgs),
+    /// What tools and models are given that is secret: put, rotate, revoke, grant
+    #[command(subcommand)]
+    Secret(SecretVerb),
+    /// Which run has which secret now
+    #[command(subcommand)]
+    Lease(LeaseVerb),
     /// For agents: the tools of the run that one is in, as an MCP server or from a script
     Mcp(McpArgs),
     /// Stop every run and every effect, now; it lasts until `resume`, also over a restart
@@ -219,6 +226,17 @@ mod tests {
             "budget list",
             "usage",
             "usage --per month --json",
+            "secret put openrouter",
+            "secret put openrouter --from-file key.txt",
+            "secret put hook --generate 32",
+            "secret list --json",
+            "secret rotate hook",
+            "secret rotate openrouter --stdin",
+            "secret revoke hook --reason leaked",
+            "secret grant openrouter --to scribe",
+            "secret grant openrouter --to scribe --withdraw",
+            "lease list --secret hook --run run_1 --all",
+            "lease revoke lse_1 --reason enough",
             "mcp",
             "mcp --url http://127.0.0.1:7373/mcp tools",
             "mcp call finish",
@@ -305,6 +323,12 @@ mod tests {
             "model add fast --url u --wire grpc",
             "model add fast --url u --input-price -1",
             "model add fast --url u --input-price 1,5",
+            "secret put",
+            "secret put a --from-file f --generate 32",
+            "secret rotate a --stdin --generate 32",
+            "secret revoke a",
+            "secret grant a",
+            "lease revoke",
             "budget set --money 1",
             "budget set --per day",
             "budget set --per year --calls 1",

@@ -23,6 +23,7 @@ pub(crate) mod proofs;
 pub(crate) mod reviews;
 pub(crate) mod run_view;
 pub(crate) mod runs;
+pub(crate) mod secrets;
 pub(crate) mod state;
 pub(crate) mod tool_view;
 pub(crate) mod tools;
@@ -57,6 +58,8 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Model(verb) => models::carry_out(session, verb).await,
         Command::Budget(verb) => budgets::carry_out(session, verb).await,
         Command::Usage(args) => budgets::usage(session, args).await,
+        Command::Secret(verb) => secrets::carry_out(session, verb).await,
+        Command::Lease(verb) => secrets::leases(session, verb).await,
         Command::Mcp(arguments) => mcp::carry_out(session, arguments).await,
         Command::Halt(why) => halt::halt(session, why).await,
         Command::Resume(why) => halt::resume(session, why).await,

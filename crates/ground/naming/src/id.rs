@@ -125,6 +125,11 @@ typed_id!(
     "hnd_"
 );
 typed_id!(
+    /// That a run may have a secret, for a time.
+    LeaseId,
+    "lse_"
+);
+typed_id!(
     /// The revocation of an agent.
     RevocationId,
     "rev_"

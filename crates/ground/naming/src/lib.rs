@@ -20,7 +20,7 @@ mod name;
 mod text;
 mod version;
 
-pub use id::{ActionId, CredentialId, HandoffId, IdError, KeyId, ReviewId, RevocationId, RunId, TraceId};
+pub use id::{ActionId, CredentialId, HandoffId, IdError, KeyId, LeaseId, ReviewId, RevocationId, RunId, TraceId};
 pub use name::{Label, Name, Namespace};
 pub use text::{NameError, normalise, visible};
 pub use version::is_semantic_version;

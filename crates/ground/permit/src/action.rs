@@ -69,7 +69,7 @@ impl From<ActionName> for String {
 
 words!(
     /// What kind of thing an action is done to.
-    ResourceKind, "a kind of resource; they are file, command, host, plan, agent, person, key, policy, ledger, node, tool, model and review", {
+    ResourceKind, "a kind of resource; they are file, command, host, plan, agent, person, key, policy, ledger, node, tool, model, secret and review", {
         /// A path in an agent's own folder. Never normalised: it is resolved at the effect, beneath the grant.
         File = "file",
         /// A program, by its first argument.
@@ -96,6 +96,8 @@ words!(
         Model = "model",
         /// A decision that a person must make, by its id.
         Review = "review",
+        /// A secret, by its name.
+        Secret = "secret",
     }
 );
 

@@ -57,6 +57,12 @@ words!(
         NeedsReview = "NEEDS_REVIEW",
         /// A person was asked and said no, or nobody answered in time.
         ReviewRefused = "REVIEW_REFUSED",
+        /// The secret that it needs was revoked.
+        SecretRevoked = "SECRET_REVOKED",
+        /// The secret that it needs was granted to others.
+        SecretNotGranted = "SECRET_NOT_GRANTED",
+        /// A person took back that its run has the secret that it needs.
+        LeaseRevoked = "LEASE_REVOKED",
     }
 );
 
@@ -74,6 +80,9 @@ impl DenialCode {
                 | Self::ToolChanged
                 | Self::OverBudget
                 | Self::ReviewRefused
+                | Self::SecretRevoked
+                | Self::SecretNotGranted
+                | Self::LeaseRevoked
         )
     }
 }
@@ -204,7 +213,10 @@ impl fmt::Display for Denial {
             | DenialCode::OutOfScope
             | DenialCode::ToolChanged
             | DenialCode::OverBudget
-            | DenialCode::ReviewRefused => f.write_str(&self.errors.join("; ")),
+            | DenialCode::ReviewRefused
+            | DenialCode::SecretRevoked
+            | DenialCode::SecretNotGranted
+            | DenialCode::LeaseRevoked => f.write_str(&self.errors.join("; ")),
         }
     }
 }

@@ -12,6 +12,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD, prelude::BASE64_URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 /// What stands where a secret stood.
@@ -84,6 +85,25 @@ impl Secrets {
         Self::of(self.0.iter().chain([secret]).cloned())
     }
 
+    /// These, and how each looks in hexadecimal digits and in base 64, wherever in what was encoded it begins.
+    #[must_use]
+    pub fn however_written(&self) -> Self {
+        Self::of(self.0.iter().flat_map(|secret| {
+            let bytes = secret.reveal().as_bytes();
+            let digits = [hex::encode(bytes), hex::encode_upper(bytes)];
+            let encoded = (0..3).flat_map(|before| {
+                let whole = Zeroizing::new([&vec![0; before][..], bytes].concat());
+                // The first digit and the last that say nothing of what stands around it.
+                let (from, to) = ((before * 8).div_ceil(6), whole.len() * 8 / 6);
+                let plain = BASE64_STANDARD_NO_PAD.encode(&*whole);
+                let for_addresses = BASE64_URL_SAFE_NO_PAD.encode(&*whole);
+                [plain, for_addresses].map(|text| text[from..to].to_owned())
+            });
+            let written: Vec<Secret> = digits.into_iter().chain(encoded).map(|text| Secret::new(&text)).collect();
+            std::iter::once(secret.clone()).chain(written)
+        }))
+    }
+
     /// How many bytes at the end of `text` must wait for what is yet to come: they may be the beginning of a secret. What stands
     /// before them ends within none, so that it can be scrubbed and shown.
     pub fn begun_at_end(&self, text: &str) -> usize {
@@ -146,6 +166,29 @@ mod tests {
         {
             assert_eq!(known.begun_at_end(text), bytes, "{text}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_found_in_base_64_wherever_it_begins_and_in_hexadecimal() {
+        use base64::{Engine as _, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE};
+        let secret = "sk-\u{ff}?>~verysecret";
+        let plain = Secrets::of([Secret::new(secret)]);
+        let known = plain.however_written();
+        for around in ["", "a", "ab", "abc", "user:"] {
+            let text = format!("{around}{secret} and more");
+            for encoded in [BASE64_STANDARD.encode(&text), BASE64_URL_SAFE.encode(&text)] {
+                assert_eq!(plain.scrub(&encoded), encoded);
+                let scrubbed = known.scrub(&encoded);
+                assert!(scrubbed.contains("[secret]") && scrubbed.len() < encoded.len() - 10, "{around}: {scrubbed}");
+            }
+        }
+        assert_eq!(known.scrub(&hex::encode(secret)), "[secret]");
+        assert_eq!(known.scrub(&hex::encode_upper(secret)), "[secret]");
+        assert_eq!(known.scrub(secret), "[secret]");
+        assert_eq!(
+            known.scrub(&BASE64_STANDARD.encode("another text altogether")),
+            BASE64_STANDARD.encode("another text altogether")
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod policies;
 mod problem;
 mod reviews;
 mod runs;
+mod secrets;
 mod tools;
 
 pub use actions::{
@@ -40,4 +41,5 @@ pub use runs::{
     HaltRecord, HandoffRecord, Reason, ResolveEffect, RevocationRecord, RunDetail, RunEvent, RunList, RunRecord,
     StartRun, StateEntry, StateList,
 };
+pub use secrets::{GrantSecret, LeaseList, LeaseRecord, PutSecret, RotateSecret, SecretList, SecretRecord, SecretText};
 pub use tools::{AddTool, AllowTool, ToolFinding, ToolRecord, ToolServerList, ToolServerRecord};

@@ -37,6 +37,8 @@ pub struct NodeStatus {
     pub halted: Option<String>,
     /// How agents are kept in: grade of the sandbox and what holds its limits; or why there is no sandbox.
     pub sandbox: String,
+    /// What opened the keystore of secrets, or why it is locked.
+    pub keystore: String,
     /// Requests refused without a valid key since the start.
     pub unauthenticated: u64,
     /// Bytes free where the home is.

@@ -93,6 +93,7 @@ impl Builder {
         let settings = Settings {
             http_allow: self.http_allow,
             model_timeouts: self.model_timeouts,
+            keeper: Default::default(),
             worker: Workers::Other(Arc::clone(&worker) as Arc<dyn steward_worker::Worker>),
             home,
             namespace: self.namespace.parse().expect("a namespace"),
@@ -342,6 +343,8 @@ impl TestNode {
         assert_eq!(unsettled, (0, 0), "effects are on their way, and of some nobody knows what became of them");
         let left = context.store.read(steward_app_runs::left_over).expect("runs can be read");
         assert!(left.is_empty(), "runs that ended left something: {left:?}");
+        let leased = context.store.read(steward_app_secrets::left_over).expect("leases can be read");
+        assert!(leased.is_empty(), "runs that ended have leases of secrets: {leased:?}");
         let staged = context.folders.staged().expect("the agents' folders can be read");
         assert!(staged.is_empty(), "something is still staged: {staged:?}");
     }

@@ -13,6 +13,7 @@ mod people;
 mod policies;
 mod reviews;
 mod runs;
+mod secrets;
 mod shown;
 mod starters;
 mod tampering;

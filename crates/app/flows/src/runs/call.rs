@@ -18,6 +18,7 @@ use steward_clock::mishap;
 use steward_governor::{Command, Phase, Plan, Refusal};
 use steward_naming::RunId;
 use steward_permit::{Action, ActionName, Actor, DenialCode, ResourceKind, ReviewKind, RunUse};
+use steward_policy::Question;
 use steward_state::Rate;
 use steward_store::Guard;
 
@@ -244,6 +245,7 @@ async fn attempt_act(
         within_packet(runner, standing, &name, &action).await?;
     }
     let mut tools = runner.tools(&standing.run, live)?;
+    let mut caller = standing.caller.clone();
     // Before it is decided: what was allowed a while ago may not be now.
     let mut place = None;
     // By the name that it is offered under: who asks for the bare action names a tool that is nobody's.
@@ -252,9 +254,10 @@ async fn attempt_act(
         if place.is_none() {
             return Err(Error::new(Kind::Refused, code::RUN_OVER, "the run ended before the tool was called"));
         }
+        caller.guards.extend(leased(runner, standing, asked).await?);
         tools.of_server = of_server(runner, live, standing, asked).await?;
     }
-    let done = steward_app_actions::perform(context, standing.caller.clone(), asked.clone(), Some(&tools)).await;
+    let done = steward_app_actions::perform(context, caller, asked.clone(), Some(&tools)).await;
     drop(place);
     done
 }
@@ -299,6 +302,21 @@ pub(crate) fn may_ask(runner: &Runner, id: &RunId) -> Result<(), Error> {
 
 /// The action that calls a tool of another server.
 const TOOL_CALL: &str = "tool.call";
+
+/// Leases of the secrets that a tool's server is given, if policy lets the tool be called: what must still hold of them.
+async fn leased(runner: &Runner, standing: &Standing, asked: &Asked) -> Result<Vec<Guard>, Error> {
+    let context = &runner.context;
+    let Some((server, tool)) = asked.resource.split_once('/') else { return Ok(Vec::new()) };
+    let Some((tier, secrets)) = runner.gateway.needs(server, tool)? else { return Ok(Vec::new()) };
+    let action = asked.action(context)?;
+    let owner = Some(context.namespace.to_string());
+    let question = Question { needs: Some(tier), ..context.question(&standing.caller, action.clone(), owner) };
+    if secrets.is_empty() || context.halt().is_halted || !context.policy().engine.weigh(&question).allowed {
+        // It is refused where it is decided, and nothing is leased for it.
+        return Ok(Vec::new());
+    }
+    runner.leased(standing, &action, secrets.iter().map(String::as_str)).await
+}
 
 /// The tool of another server that is asked for, if it is as it was pinned. One that nobody pinned belongs to nobody.
 async fn of_server(
@@ -368,6 +386,7 @@ pub(crate) async fn charged(runner: &Runner, id: &RunId, error: Error) -> Error 
         (_, code::RUN_OVER | code::LOCK_LOST | code::NEEDS_REVIEW | code::TOOL_CHANGED | "HALTED" | "OVER_BUDGET") => {
             return error;
         }
+        (_, "SECRET_REVOKED" | "SECRET_NOT_GRANTED" | "LEASE_REVOKED") => return error,
         (_, "FORBIDDEN_ACTION") => Command::Forbidden { details: message },
         (_, "WRONG_PHASE") => Command::Violation { details: message },
         (Kind::Refused, _) => Command::Denied { code, message },

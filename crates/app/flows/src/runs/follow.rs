@@ -1,6 +1,6 @@
 //! A step of a run and what follows from it: the one place where runs, agents, revocations and handoffs meet.
 //!
-//! The step, the revocation of the agent, the handoff, the lock and the credential are one commit. What follows after it (ending
+//! The step, the revocation of the agent, the handoff, the lock, the credential and the leases of secrets are one commit. What follows after it (ending
 //! processes, stopping children) is done then, and is done again by the next start if the process dies in between: an ended run
 //! drives nothing.
 //!
@@ -16,6 +16,7 @@ use steward_app_runs::{HandoffRow, Joined, RevocationRow, RunRow, Stepped, lates
 use steward_clock::mishap;
 use steward_governor::{Artifact, Command, Effect, Handoff, Phase, Reason, Tried};
 use steward_naming::{HandoffId, RevocationId, RunId};
+use steward_store::{Guard, Row};
 
 use super::runner::Runner;
 use crate::standing;
@@ -54,6 +55,7 @@ impl Runner {
         let stepped = steward_app_runs::step(&self.context, id, command, by, |run, effects| {
             let mut joined = more();
             join(&self.context, run, effects, &who, &mut joined)?;
+            joined.rows.extend(leases(&self.context, run, effects)?);
             if boots {
                 unrevoked(&self.context, run, &mut joined)?;
             }
@@ -182,6 +184,16 @@ fn acknowledge(context: &Context, run: &RunRow, id: &HandoffId, joined: &mut Joi
         joined.rows.push((row.row(), guard));
     }
     Ok(())
+}
+
+/// The leases of secrets that a run has: renewed with its credential, and ended with it.
+fn leases(context: &Context, run: &RunRow, effects: &[Effect]) -> Result<Vec<(Row, Guard)>, Error> {
+    let now = context.now();
+    let until = run.is_live().then(|| now.plus_ms(steward_app_runs::lifetime_ms(run.state.tier)));
+    if run.is_live() && !effects.contains(&Effect::RenewLease) {
+        return Ok(Vec::new());
+    }
+    context.store.read(|reader| steward_app_secrets::with_step(reader, run.id(), now, until))
 }
 
 /// What a revocation writes: the agent, the revocation, the handoff.

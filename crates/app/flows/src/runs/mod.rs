@@ -14,6 +14,7 @@ mod call;
 mod conclude;
 mod drive;
 mod follow;
+mod leases;
 mod models;
 mod offered;
 mod people;

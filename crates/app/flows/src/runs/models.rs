@@ -30,6 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     call::{self, Standing},
+    leases::may_have,
     runner::{Live, Runner},
 };
 
@@ -179,7 +180,8 @@ impl Runner {
             });
             let action = self.context.action(CALL, ResourceKind::Model, model.name.as_str())?;
             let question = self.question(&who.caller, action, &model);
-            if in_scope && self.context.policy().engine.weigh(&question).allowed {
+            let allowed = in_scope && self.context.policy().engine.weigh(&question).allowed;
+            if allowed && may_have(&self.context, &who.agent, model.secret.as_deref())? {
                 usable.push(model);
             }
         }
@@ -209,7 +211,10 @@ impl Runner {
         let granted = self.context.permit(caller, action.clone(), None).await?;
         let (provider, secrets) = self.provider(&model)?;
         let id = granted.id();
-        let change = self.context.change(caller, granted, kind::ACTION_DECIDED, id.as_str());
+        let change = self
+            .context
+            .change(caller, granted, kind::ACTION_DECIDED, id.as_str())
+            .detail("secrets", self.versions(model.secret.as_deref()));
         let done = self.context.commit(change).await?;
         let began = self.context.now();
         match self.models.chat(done.warrant, &action, &provider, &request, &secrets).await {
@@ -292,7 +297,6 @@ impl Runner {
         let places = self.places(asking)?;
         let who = self.who(asking)?;
         let (request, completion_bound) = request.bounded(model);
-        let (provider, secrets) = self.provider(model)?;
         let name = ActionName::parse(CALL)?;
         let action = Action::new(
             context.namespace.clone(),
@@ -309,6 +313,11 @@ impl Runner {
         let _turn = self.model_turn.lock().await;
         let granted = context.decide(&who.caller, question, &steward_store::Refusal::default()).await?;
         let granted = granted.map_err(|(denial, noted)| noted.tell(Error::from(&denial)))?;
+        let needs = match &who.run {
+            Some(standing) => self.leased(standing, &action, model.secret.as_deref()).await?,
+            None => self.granted(&who.agent, &who.caller, &action, model.secret.as_deref()).await?,
+        };
+        let (provider, secrets) = self.provider(model)?;
         let run = who.run.as_ref().map(|standing| standing.run.id().clone());
         let asks = Asks {
             id: id.clone(),
@@ -346,10 +355,12 @@ impl Runner {
         let mut change = context
             .change(&who.caller, granted, kind::ACTION_INTENDED, id.as_str())
             .guards(reserved.guards)
+            .guards(needs)
             .row(effect.row())
             .row(reserved.call.row())
             .detail("reserved_tokens", reserved.call.tokens.to_string())
-            .detail("reserved_micros", reserved.call.micros.to_string());
+            .detail("reserved_micros", reserved.call.micros.to_string())
+            .detail("secrets", self.versions(model.secret.as_deref()));
         for row in reserved.rows {
             change = change.row(row);
         }

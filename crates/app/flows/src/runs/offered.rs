@@ -6,12 +6,13 @@
 
 use serde_json::{Value, json};
 use steward_app_node::{Caller, Context, Error};
+use steward_app_tools::ToolRow;
 use steward_gateway::exposed_name;
 use steward_governor::Packet;
 use steward_permit::{ActionName, ResourceKind};
 use steward_policy::Question;
 
-use super::protocol;
+use super::{leases::may_have, protocol};
 
 /// A tool, as it is shown to an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +126,8 @@ pub(crate) fn names(packet: &Packet, action: &str) -> bool {
     packet.constraints.scope.iter().filter_map(|p| p.as_str().split_once(':')).any(|(scope, _)| named(scope))
 }
 
-/// The tools of other servers that a packet and a tier could ever allow: those that are pinned, and that policy would allow now.
+/// The tools of other servers that a packet and a tier could ever allow: those that are pinned, and that policy would allow now, with
+/// secrets that are not granted to others.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -142,13 +144,18 @@ pub(crate) fn of_servers(context: &Context, packet: &Packet, caller: &Caller) ->
             .map(|row| steward_app_tools::definition(reader, &row).map(|definition| (row, definition)))
             .collect::<Result<Vec<_>, _>>()
     })?;
+    let servers = context.store.read(|reader| steward_app_tools::rows::servers(reader, &context.namespace))?;
+    let has_secrets = |row: &ToolRow| -> Result<bool, Error> {
+        let secrets = servers.iter().find(|server| server.name == row.server).map(|server| server.secrets.values());
+        may_have(context, &packet.agent, secrets.into_iter().flatten().map(String::as_str))
+    };
     let mut offered = Vec::new();
     for (row, definition) in pinned {
         let resource = format!("{}/{}", row.server, row.name);
         let action = context.action("tool.call", ResourceKind::Tool, resource)?;
         let owner = Some(context.namespace.to_string());
         let question = Question { needs: row.tier, ..context.question(caller, action, owner) };
-        if !context.policy().engine.weigh(&question).allowed {
+        if !context.policy().engine.weigh(&question).allowed || !has_secrets(&row)? {
             continue;
         }
         let exposed = exposed_name(row.server.as_str(), &row.name);

@@ -103,6 +103,7 @@ impl Runner {
         for run in &live_runs {
             failed = failed.or(self.look_at(run, now).await.err());
         }
+        failed = failed.or(steward_app_secrets::end_left_over(&self.context).await.err());
         // A run that is over drives nothing, whatever kept that from being done when it ended.
         for id in self.drives() {
             if !live_runs.iter().any(|run| *run.id() == id)

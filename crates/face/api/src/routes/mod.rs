@@ -11,6 +11,7 @@ pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod reviews;
 pub(crate) mod runs;
+pub(crate) mod secrets;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod tools;

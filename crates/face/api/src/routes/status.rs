@@ -20,6 +20,13 @@ fn disk_free(node: &Node) -> Result<u64, Error> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+fn keystore(node: &Node) -> String {
+    match node.runner.keeper().unlocked() {
+        Ok(by) => format!("unlocked by {by}"),
+        Err(why) => format!("locked: {why}"),
+    }
+}
+
 async fn may_read(context: &Context, caller: &Caller) -> Result<(), Error> {
     let action = context.action("node.read", ResourceKind::Node, context.namespace.as_str())?;
     context.allow(caller, action, None).await
@@ -60,6 +67,7 @@ pub(crate) async fn status(visit: Visit) -> Result<Json<NodeStatus>, Refused> {
                     runs_live,
                     halted: Some(context.halt()).filter(|h| h.is_halted).map(|h| format!("by {}: {}", h.by, h.reason)),
                     sandbox: node.runner.sandbox(),
+                    keystore: keystore(&node),
                     unauthenticated: node.unauthenticated(),
                     disk_free_bytes: disk_free(&node)?,
                     demo: node.demo,
@@ -199,6 +207,18 @@ fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
             Err((false, "no operator may start a run".to_owned(), mend.to_owned()))
         },
     );
+    let keeper = node.runner.keeper();
+    let mend = |what: &str| format!("{what}: see `Secrets` in docs/operator.md");
+    let secrets = check(
+        "the keystore is unlocked",
+        match (keeper.unlocked(), keeper.damaged().as_slice()) {
+            (Ok(by), []) => Ok(format!("by {by}")),
+            (Ok(_), damaged) => {
+                Err((true, format!("these secrets do not open: {}", damaged.join(", ")), mend("rotate them")))
+            }
+            (Err(why), _) => Err((true, why.to_owned(), mend("put it right and start the node anew"))),
+        },
+    );
     let free = disk_free(node)?;
     let disk = check(
         "there is room on the disk",
@@ -208,5 +228,5 @@ fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
             Err((false, format!("only {} MiB are free", free >> 20), "make room before the store is full".to_owned()))
         },
     );
-    Ok(Doctor { checks: vec![store, ledger, policy, runs, sandboxes, effects, disk] })
+    Ok(Doctor { checks: vec![store, ledger, policy, runs, sandboxes, effects, secrets, disk] })
 }

@@ -18,7 +18,8 @@ struct Row {
     method: Method,
     /// As it stands in the description.
     route: &'static str,
-    /// `{action}`, `{key}`, `{run}` and `{review}` stand for ids that exist; there are a server `files` and a model `fast`.
+    /// `{action}`, `{key}`, `{run}` and `{review}` stand for ids that exist; there are a server `files`, a model `fast`
+    /// and a secret `wiki`.
     path: &'static str,
     body: Option<Value>,
     /// Whether it needs no key.
@@ -106,6 +107,13 @@ fn rows() -> Vec<Row> {
         get("/v1/budgets", "/v1/budgets", 200, 403),
         post("/v1/budgets", "/v1/budgets", json!({"per": "day", "calls": 9}), 403, 403),
         get("/v1/usage", "/v1/usage?per=month", 200, 403),
+        get("/v1/secrets", "/v1/secrets", 200, 403),
+        post("/v1/secrets", "/v1/secrets", json!({"name": "more", "generate": 32}), 403, 403),
+        post("/v1/secrets/{name}/rotate", "/v1/secrets/wiki/rotate", json!({"value": "another one"}), 403, 403),
+        post("/v1/secrets/{name}/grant", "/v1/secrets/wiki/grant", json!({"to": "scribe"}), 403, 403),
+        post("/v1/secrets/{name}/revoke", "/v1/secrets/wiki/revoke", why.clone(), 403, 403),
+        get("/v1/leases", "/v1/leases?all=true", 200, 403),
+        post("/v1/leases/{id}/revoke", "/v1/leases/lse_01KAHW5V8NQ4Z0M7C2R9T3XBYD/revoke", why.clone(), 403, 403),
         post("/v1/decisions", "/v1/decisions", decide, 403, 200),
         get("/v1/actions", "/v1/actions", 200, 403),
         get("/v1/actions/{id}", "/v1/actions/{action}", 200, 403),
@@ -126,7 +134,7 @@ fn rows() -> Vec<Row> {
 /// Where nobody answers: the port of a protocol that is not spoken any more.
 const NOBODY: &str = "http://127.0.0.1:9/v1";
 
-/// A server of tools and a model, of which none can be asked; an executor, an agent that lost a tier, and a review, whose id it gives.
+/// A server of tools and a model, of which none can be asked; a secret, an executor, an agent that lost a tier, and a review, whose id it gives.
 async fn furnish(house: &House) -> String {
     let node = &house.node;
     for (name, tier) in [("architect", Tier::T4), ("executor", Tier::T3), ("demoted", Tier::T2)] {
@@ -134,6 +142,8 @@ async fn furnish(house: &House) -> String {
     }
     let demoted = house.post("/v1/agents/demoted/demote", &json!({"reason": "a trial"})).await;
     assert_eq!((demoted.status.as_u16(), &demoted.json()["tier"]), (200, &json!("T1")));
+    let put = house.post("/v1/secrets", &json!({"name": "wiki", "value": "one line"})).await;
+    assert_eq!(put.status, 201, "{put:?}");
     for (route, name) in [("/v1/tools", "files"), ("/v1/models", "fast")] {
         let added = house.post(route, &json!({"name": name, "url": NOBODY})).await;
         assert_eq!(added.status, 201, "{added:?}");
@@ -197,7 +207,13 @@ async fn an_operator_may_what_is_asked_of_every_route() {
     for row in rows() {
         // What would shut the operator out, what only a login key may, and what there must be something to do for: runs.rs
         // has those.
-        let elsewhere = ["/v1/people/{name}/disable", "/v1/login", "/v1/keys/{id}/revoke", "/v1/effects/{id}/resolve"];
+        let elsewhere = [
+            "/v1/people/{name}/disable",
+            "/v1/login",
+            "/v1/keys/{id}/revoke",
+            "/v1/effects/{id}/resolve",
+            "/v1/leases/{id}/revoke",
+        ];
         // Those need somebody who answers.
         let of_others = ["/v1/tools/{name}/pin", "/v1/tools/{name}/allow", "/v1/models/{name}/test"];
         let of_runs = ["/v1/runs/{id}/stop", "/v1/agents/{name}/revoke", "/v1/agents/{name}/reinstate"];

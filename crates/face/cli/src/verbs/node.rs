@@ -125,6 +125,10 @@ fn status_view(status: &NodeStatus, address: &str, looks: Looks) -> String {
         ("runs".to_owned(), format!("{} live", status.runs_live).into()),
         ("sandbox".to_owned(), (&status.sandbox).into()),
         ("effects".to_owned(), unknown),
+        (
+            "keystore".to_owned(),
+            Word::new(&status.keystore, if status.keystore.starts_with("unlocked") { Ink::Plain } else { Ink::Bad }),
+        ),
         ("strangers".to_owned(), format!("{} requests without a valid key", status.unauthenticated).into()),
         ("disk".to_owned(), format!("{} free", bytes(status.disk_free_bytes)).into()),
     ]);
@@ -177,6 +181,7 @@ mod tests {
             runs_live: 2,
             halted: Some("by olivia@acme.internal: smoke".into()),
             sandbox: "grade A, limits by cgroup-v1".into(),
+            keystore: "unlocked by the key file keys/keeper.key".into(),
             unauthenticated: 9,
             disk_free_bytes: 53_687_091_200,
             demo: true,
@@ -195,6 +200,7 @@ mod tests {
             runs       2 live
             sandbox    grade A, limits by cgroup-v1
             effects    1 on their way; 1 unknown: nobody knows whether they happened
+            keystore   unlocked by the key file keys/keeper.key
             strangers  9 requests without a valid key
             disk       50.0 GiB free
         "#]]

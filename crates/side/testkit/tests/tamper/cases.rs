@@ -238,7 +238,8 @@ pub(crate) fn facts(subject: &Subject, cases: &mut Vec<Case>) {
                 let every = n == 0 && matches!(table.name, "person" | "policy");
                 for other in others(before, column, every) {
                     let what = format!("{} {key}: column {column} is {other:?} instead of {before:?}", table.name);
-                    let cast = if matches!(other, Value::Blob(_)) { "CAST(?1 AS TEXT)" } else { "?1" };
+                    let is_text = matches!(other, Value::Blob(_)) && column != SEALED;
+                    let cast = if is_text { "CAST(?1 AS TEXT)" } else { "?1" };
                     let set = format!("UPDATE {} SET {column} = {cast} WHERE {which}", table.name);
                     let case = Case::new("row", what).edit(set, [other]).with_state();
                     let code = if is_key { FindingCode::RowMissing } else { FindingCode::RowChanged };
@@ -281,11 +282,19 @@ fn row_condition(table: &Table, row: &[Value]) -> String {
     keys.collect()
 }
 
+/// The one column that holds bytes.
+const SEALED: &str = "sealed";
+
 /// What a column could be instead: for `every`, each of its bytes flipped.
 fn others(before: &Value, column: &str, every: bool) -> Vec<Value> {
     let is_nullable = matches!(column, "settled_at" | "error_code" | "error_message" | "digest" | "bytes");
     let mut others = match before {
-        Value::Null => vec![if column == "bytes" { Value::Integer(0) } else { Value::Text(String::new()) }],
+        Value::Null if column == SEALED => vec![Value::Blob(vec![0])],
+        Value::Null if matches!(column, "bytes" | "generated") => vec![Value::Integer(0)],
+        Value::Null => vec![Value::Text(String::new())],
+        Value::Blob(bytes) if column == SEALED => {
+            vec![flipped(bytes, bytes.len() / 2, 0x01), Value::Blob(bytes[1..].to_vec()), Value::Null]
+        }
         Value::Integer(n) => vec![Value::Integer(n + 1), Value::Integer(-n - 1)],
         Value::Text(text) => {
             let flips = (0..text.len()).filter(|at| every || *at == text.len() / 2);

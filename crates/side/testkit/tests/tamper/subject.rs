@@ -10,6 +10,7 @@ use rusqlite::{Connection, types::Value};
 use serde_json::json;
 use steward_app_flows::runs::Asking;
 use steward_app_models::{Limits, NewBudget, NewModel};
+use steward_app_secrets::Value as Holds;
 use steward_app_tools::NewServer;
 use steward_gateway::ToolDefinition;
 use steward_ledger::{Audit, FindingCode, Place, Report, TreeHead};
@@ -190,6 +191,40 @@ async fn with_tools_and_models(node: &TestNode, own: &Known) {
     assert_eq!(asked.expect_err("nobody is there").code, "MODEL_UNAVAILABLE");
 }
 
+/// A secret that a run is leased, one that was revoked, and a grant: a row in every table of these.
+async fn with_secrets(node: &TestNode, otto: &Known) {
+    node.agent("leaser", Tier::T1).await;
+    let (context, admin, runner) = (node.context(), node.admin().await, node.runner());
+    for name in ["gone", "hook"] {
+        runner.put_secret(&admin, name, &Holds::Generated(32)).await.expect("put");
+    }
+    runner.rotate_secret(&admin, "hook", &Holds::Again).await.expect("rotated");
+    runner.revoke_secret(&admin, "gone", "a drill").await.expect("revoked");
+    steward_app_secrets::grant(context, &admin, "hook", "leaser", true).await.expect("granted");
+    let model = NewModel {
+        name: "kept".to_owned(),
+        wire: "openai".to_owned(),
+        url: "http://127.0.0.1:9/v1".to_owned(),
+        input_micros: Some(1),
+        output_micros: Some(2),
+        secret: Some("hook".to_owned()),
+        ..NewModel::default()
+    };
+    steward_app_models::add(context, &admin, &model).await.expect("added");
+    let packet = json!({
+        "agent_id": "leaser", "task_id": "lease", "created_for": "otto", "objective": "Ask.", "deliverables": [],
+        "constraints": {"scope": ["model.call:*"]}, "success_criteria": [], "created_at": "2026-11-20T09:00:00.000Z",
+    });
+    let run = node.start_run(otto, "leaser", &packet).await.expect("it begins");
+    let mut agent = node.next_agent().await;
+    agent.begin().await;
+    let question = json!({"model": "kept", "messages": [{"role": "user", "content": "hi"}]});
+    let asked = runner.chat(Asking::Run(run.id().clone(), None), question).await;
+    assert_eq!(asked.expect_err("nobody is there").code, "MODEL_UNAVAILABLE");
+    agent.exit(0);
+    node.ended(run.id()).await;
+}
+
 impl Subject {
     /// A node that works: people, keys, agents, files, refusals, a reload, a restart; then it is stopped.
     pub(crate) fn build() -> Self {
@@ -250,6 +285,7 @@ impl Subject {
                     assert_eq!(waits.expect_err("it waits").code, "NEEDS_REVIEW");
                 }
                 80 => with_tools_and_models(&node, &own).await,
+                85 => with_secrets(&node, &otto).await,
                 _ => {}
             }
         }
@@ -281,7 +317,7 @@ impl Subject {
     fn describe(&self) -> Vec<Table> {
         let copy = self.copy();
         let sql = copy.sql();
-        let tables: [(&'static str, &'static [&'static str]); 18] = [
+        let tables: [(&'static str, &'static [&'static str]); 21] = [
             ("agent", &["namespace", "name"]),
             ("api_key", &["namespace", "id"]),
             ("credential", &["namespace", "id"]),
@@ -298,6 +334,9 @@ impl Subject {
             ("revocation", &["namespace", "id"]),
             ("run", &["namespace", "id"]),
             ("run_lock", &["namespace", "agent"]),
+            ("secret", &["namespace", "name"]),
+            ("secret_grant", &["namespace", "secret", "agent"]),
+            ("secret_lease", &["namespace", "id"]),
             ("tool", &["namespace", "server", "name"]),
             ("tool_server", &["namespace", "name"]),
         ];

@@ -1,0 +1,261 @@
+//! The data key, which seals secrets, and what seals the data key: a key in a file, or a passphrase.
+//!
+//! ```text
+//! keys/keeper.key       the key that seals the data key: 64 hexadecimal digits (0600); not there with a passphrase
+//! keys/keeper.sealed    the data key, sealed by it, or by what Argon2id (RFC 9106) makes of the passphrase
+//! ```
+//!
+//! A data key is made once, when there is none and nothing was sealed yet. A node that is told a passphrase for a data key that its key file
+//! sealed seals it anew, and takes the key file away: whenever it dies on the way, one of the two opens it.
+//!
+//! Deliberately absent: other keepers of keys (a TPM, a KMS); they would be a further [`Unlock`].
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use steward_clock::{Dice, mishap};
+use steward_seal::secret::Secret;
+use zeroize::Zeroizing;
+
+use crate::sealed::{Cipher, KEY_BYTES, SealError, What, parameters, what};
+
+/// The shortest passphrase, in characters.
+pub const MIN_PASSPHRASE_CHARS: usize = 12;
+
+/// The bytes of a passphrase's salt.
+const SALT_BYTES: usize = 16;
+
+/// The bytes of a passphrase's parameters: memory, passes and lanes, then the salt.
+const PARAMETER_BYTES: usize = 12 + SALT_BYTES;
+
+/// The largest file of a key, in bytes.
+const MAX_KEY_FILE_BYTES: u64 = 4096;
+
+/// How much work it is to try a passphrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cost {
+    kib: u32,
+    passes: u32,
+    lanes: u32,
+}
+
+impl Cost {
+    /// RFC 9106's second choice: what a small machine has, too.
+    pub(crate) const USUAL: Self = Self { kib: 64 << 10, passes: 3, lanes: 4 };
+
+    #[cfg(test)]
+    pub(crate) const fn of(kib: u32, passes: u32, lanes: u32) -> Self {
+        Self { kib, passes, lanes }
+    }
+
+    /// The most that is read from a file: it may lie, and would fill the memory.
+    const MOST: Self = Self { kib: 1 << 20, passes: 16, lanes: 16 };
+}
+
+/// What opens the keystore.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Unlock {
+    /// The key file in the node's home, which is made with it.
+    #[default]
+    KeyFile,
+    /// A passphrase in this variable of the environment.
+    Variable(String),
+    /// A passphrase in this file, which its owner alone can read.
+    File(PathBuf),
+}
+
+impl Unlock {
+    /// What it is, in words.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::KeyFile => "the key file keys/keeper.key".to_owned(),
+            Self::Variable(name) => format!("the passphrase in {name}"),
+            Self::File(path) => format!("the passphrase in `{}`", path.display()),
+        }
+    }
+
+    fn passphrase(&self) -> Result<Option<Secret>, String> {
+        let text = match self {
+            Self::KeyFile => return Ok(None),
+            Self::Variable(name) => {
+                let text = std::env::var(name).map_err(|_| format!("there is no variable {name} with a passphrase"))?;
+                Zeroizing::new(text)
+            }
+            Self::File(path) => private(path)?.ok_or_else(|| format!("there is no file `{}`", path.display()))?,
+        };
+        let secret = Secret::new(&text);
+        if secret.reveal().chars().count() < MIN_PASSPHRASE_CHARS {
+            return Err(format!("{} has fewer than {MIN_PASSPHRASE_CHARS} characters", self.in_words()));
+        }
+        Ok(Some(secret))
+    }
+}
+
+/// A key of the keystore.
+pub(crate) type Key = Zeroizing<[u8; KEY_BYTES]>;
+
+/// The data key in a folder of keys, for a namespace; made if there is none, and it `may_be_made`: nothing was sealed yet.
+///
+/// # Errors
+/// Why it is locked, in words for an operator.
+pub(crate) fn data_key(
+    folder: &Path,
+    namespace: &str,
+    unlock: &Unlock,
+    may_be_made: bool,
+    cost: Cost,
+    dice: &dyn Dice,
+) -> Result<Key, String> {
+    let (key_file, sealed_file) = (folder.join("keeper.key"), folder.join("keeper.sealed"));
+    let passphrase = unlock.passphrase()?;
+    let about: [&[u8]; 2] = [namespace.as_bytes(), b"data key"];
+    let by_passphrase = |key: &Key, passphrase: &Secret| -> Result<Vec<u8>, String> {
+        let mut salt = [0; SALT_BYTES];
+        dice.fill(&mut salt);
+        let mut before = Vec::with_capacity(PARAMETER_BYTES);
+        [cost.kib, cost.passes, cost.lanes].iter().for_each(|n| before.extend(n.to_be_bytes()));
+        before.extend(salt);
+        let cipher = Cipher::new(&*derived(passphrase, &salt, cost)?);
+        Ok(cipher.seal(What::DataByPassphrase, &before, &about, &key[..], dice))
+    };
+    let said = |error: SealError| format!("keys/keeper.sealed {error}");
+    let Some(sealed) = bytes(&sealed_file)? else {
+        if !may_be_made {
+            return Err(
+                "keys/keeper.sealed is not there, and secrets are sealed by what it holds: put it back from a backup"
+                    .to_owned(),
+            );
+        }
+        let mut key = Key::default();
+        dice.fill(&mut *key);
+        let sealed = match &passphrase {
+            Some(passphrase) => by_passphrase(&key, passphrase)?,
+            None => {
+                let by = key_of_file(&key_file)?.map_or_else(|| make_key(&key_file, dice), Ok)?;
+                mishap::at("keeper.key_made").map_err(|e| e.to_string())?;
+                Cipher::new(&by).seal(What::DataByFile, &[], &about, &key[..], dice)
+            }
+        };
+        write_private(&sealed_file, &sealed)?;
+        return Ok(key);
+    };
+    match (what(&sealed), &passphrase) {
+        (Some(What::DataByPassphrase), Some(passphrase)) => {
+            let before = parameters(What::DataByPassphrase, PARAMETER_BYTES, &sealed).map_err(said)?;
+            let (numbers, salt) = before.split_at(12);
+            let number = |n: usize| u32::from_be_bytes(numbers[4 * n..4 * n + 4].try_into().expect("four bytes"));
+            let cost = Cost { kib: number(0), passes: number(1), lanes: number(2) };
+            let (most, is_more) = (Cost::MOST, |a: u32, b: u32| a > b);
+            if is_more(cost.kib, most.kib) || is_more(cost.passes, most.passes) || is_more(cost.lanes, most.lanes) {
+                return Err(said(SealError::Wrong));
+            }
+            let cipher = Cipher::new(&*derived(passphrase, salt, cost)?);
+            let opened = cipher
+                .open(What::DataByPassphrase, PARAMETER_BYTES, &about, &sealed)
+                .map_err(|error| format!("keys/keeper.sealed {error}; is {} the right one?", unlock.in_words()))?;
+            // What the last start did not come to.
+            let _ = fs::remove_file(&key_file);
+            key_of(&opened)
+        }
+        (Some(What::DataByPassphrase), None) => {
+            Err("the keystore is sealed by a passphrase: say in steward.toml, under `keeper_passphrase`, where it is"
+                .to_owned())
+        }
+        (Some(What::DataByFile), _) => {
+            let by = key_of_file(&key_file)?.ok_or("keys/keeper.key is not there: put it back from a backup")?;
+            let key = key_of(&Cipher::new(&by).open(What::DataByFile, 0, &about, &sealed).map_err(said)?)?;
+            if let Some(passphrase) = &passphrase {
+                write_private(&sealed_file, &by_passphrase(&key, passphrase)?)?;
+                mishap::at("keeper.sealed_anew").map_err(|e| e.to_string())?;
+                fs::remove_file(&key_file).map_err(|e| format!("`{}`: {e}", key_file.display()))?;
+            }
+            Ok(key)
+        }
+        (Some(What::Secret), _) => Err(said(SealError::Other)),
+        (None, _) => Err(said(
+            Cipher::new(&[0; KEY_BYTES]).open(What::DataByFile, 0, &about, &sealed).err().unwrap_or(SealError::Foreign),
+        )),
+    }
+}
+
+/// The key that a passphrase gives.
+fn derived(passphrase: &Secret, salt: &[u8], cost: Cost) -> Result<Key, String> {
+    let wrong = |error: argon2::Error| format!("the passphrase gives no key: {error}");
+    let params = Params::new(cost.kib, cost.passes, cost.lanes, Some(KEY_BYTES)).map_err(wrong)?;
+    let mut key = Key::default();
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(passphrase.reveal().as_bytes(), salt, &mut *key)
+        .map_err(wrong)?;
+    Ok(key)
+}
+
+fn key_of(bytes: &[u8]) -> Result<Key, String> {
+    let key: [u8; KEY_BYTES] = bytes.try_into().map_err(|_| "the data key has not the length of one".to_owned())?;
+    Ok(Zeroizing::new(key))
+}
+
+fn key_of_file(path: &Path) -> Result<Option<Key>, String> {
+    let Some(text) = private(path)? else { return Ok(None) };
+    let mut key = Key::default();
+    hex::decode_to_slice(text.trim(), &mut *key)
+        .map_err(|_| format!("`{}` is no key: one is 64 hexadecimal digits", path.display()))?;
+    Ok(Some(key))
+}
+
+fn make_key(path: &Path, dice: &dyn Dice) -> Result<Key, String> {
+    let mut key = Key::default();
+    dice.fill(&mut *key);
+    let text = Zeroizing::new(format!("{}\n", hex::encode(*key)));
+    write_private(path, text.as_bytes())?;
+    Ok(key)
+}
+
+/// A text that its owner alone can read; none if there is no such file.
+fn private(path: &Path) -> Result<Option<Zeroizing<String>>, String> {
+    let failed = |error: io::Error| format!("`{}`: {error}", path.display());
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(failed)?,
+    };
+    let about = file.metadata().map_err(failed)?;
+    if !about.is_file() || about.size() > MAX_KEY_FILE_BYTES {
+        return Err(format!("`{}` is no file of a key or passphrase", path.display()));
+    }
+    if about.permissions().mode() & 0o077 != 0 {
+        return Err(format!("`{0}` can be read by others; type: chmod 600 {0}", path.display()));
+    }
+    let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE_BYTES as usize));
+    file.take(MAX_KEY_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
+    Ok(Some(text))
+}
+
+fn bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(MAX_KEY_FILE_BYTES).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("`{}`: {error}", path.display())),
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let beside = path.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        match path.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    write().map_err(|error: io::Error| format!("`{}`: {error}", path.display()))
+}
