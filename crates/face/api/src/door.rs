@@ -8,8 +8,8 @@ use std::{
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    extract::{FromRequest, FromRequestParts, MatchedPath, Path, Query, Request, State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -18,8 +18,15 @@ use steward_app_flows::{authenticate, runs::Runner};
 use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_naming::TraceId;
 use steward_seal::json::{self, JsonError, Limits};
+use steward_state::Rate;
 
-use crate::{MAX_BODY_BYTES, REQUEST_TIMEOUT_S, answer::Refused, node::Node};
+use crate::{
+    MAX_BODY_BYTES, REQUEST_TIMEOUT_S,
+    answer::Refused,
+    node::Node,
+    operations::{Peer, TAKING_AWAY, client, counted_as},
+    served::ELSEWHERE,
+};
 
 /// How often a verb is tried again because something changed under it.
 const ATTEMPTS: u32 = 3;
@@ -30,26 +37,103 @@ const BODY_WITHIN_S: u64 = 15;
 /// The deepest that a request's JSON nests.
 const MAX_DEPTH: usize = 32;
 
+/// How long something that takes leave away waits for its place, in seconds.
+const TAKING_AWAY_WITHIN_S: u64 = 20;
+
+/// For a year, browsers come by TLS only (RFC 6797).
+const ONLY_TLS: &str = "max-age=31536000";
+
 /// Where agents come in.
 const AGENTS: [&str; 2] = ["/mcp", "/openai/"];
 
-/// Lets in what is asked of this node by a name that it has, as far as there is room.
-pub(crate) async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+/// What takes leave away: it has places and a rate of its own, so that nobody is kept from it by what others ask for.
+fn takes_away(method: &Method, path: &str) -> bool {
+    let ends = |before: &str, after: &str| path.strip_prefix(before).is_some_and(|rest| rest.ends_with(after));
+    *method == Method::POST
+        && (path == "/v1/node/halt"
+            || ends("/v1/runs/", "/stop")
+            || ends("/v1/agents/", "/revoke")
+            || ends("/v1/keys/", "/revoke"))
+}
+
+/// How a request is counted: whose address it is from, and whether it takes leave away.
+#[derive(Debug, Clone)]
+struct Counted {
+    address: Option<String>,
+    takes_away: bool,
+}
+
+/// Lets in what is asked of this node by a name that it has, as far as there is room, and counts how it was answered.
+pub(crate) async fn admit(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let peer = request.extensions().get::<Peer>().copied();
+    let address = peer.map(|Peer(peer)| client(peer, request.headers(), &node.operations.proxies));
+    let counted = Counted {
+        address: address.map(counted_as),
+        takes_away: takes_away(&method, request.uri().path()),
+    };
+    request.extensions_mut().insert(counted.clone());
+    let mut answer = match limit_address(&node, &counted, request.uri().path()) {
+        Ok(()) => let_in(&node, &counted, request, next).await,
+        Err(refused) => refused.into_response(),
+    };
+    if node.operations.certificate.is_some() {
+        answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
+    }
+    match route {
+        Some(route) => node.served.note(method.as_str(), &route, answer.status().as_u16()),
+        // Methods may be anything here.
+        None => node.served.note(ELSEWHERE, ELSEWHERE, answer.status().as_u16()),
+    }
+    answer
+}
+
+/// What everybody from one address asks together.
+fn limit_address(node: &Node, counted: &Counted, path: &str) -> Result<(), Refused> {
+    let (Some(address), Some(rate)) = (&counted.address, node.operations.limits.address) else { return Ok(()) };
+    if counted.takes_away || is_health(path) {
+        return Ok(());
+    }
+    limit(node, &format!("address/{address}"), rate, None)
+}
+
+fn limit(node: &Node, key: &str, rate: Rate, trace: Option<TraceId>) -> Result<(), Refused> {
+    let context = &node.context;
+    node.runner.soft.take(&format!("{}/http/{key}", context.namespace), rate, context.now()).map_err(|wait| {
+        node.count_limited();
+        Refused::too_often(wait, trace)
+    })
+}
+
+fn is_health(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
+async fn let_in(node: &Node, counted: &Counted, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok());
     if !host.is_some_and(|host| node.authorities.iter().any(|a| a.eq_ignore_ascii_case(host))) {
         let error =
             Error::invalid("this node does not go by that name; use the address that it printed when it started");
         return Refused::new(error, None).with_status(StatusCode::MISDIRECTED_REQUEST).into_response();
     }
-    if request.uri().path() == "/healthz" {
+    if is_health(request.uri().path()) {
         return next.run(request).await;
     }
     let of_agent = AGENTS.iter().any(|of_agents| request.uri().path().starts_with(of_agents));
-    let places = if of_agent { &node.places_of_agents } else { &node.places };
-    match places.try_acquire() {
+    let place = if counted.takes_away {
+        // Those wait for their turn, which comes soon: each is short.
+        let waiting = node.places_of_taking_away.acquire();
+        tokio::time::timeout(Duration::from_secs(TAKING_AWAY_WITHIN_S), waiting).await.ok().and_then(Result::ok)
+    } else if of_agent {
+        node.places_of_agents.try_acquire().ok()
+    } else {
+        node.places.try_acquire().ok()
+    };
+    match place {
         // Models think, and tools work, for longer than a request of a person's; what is behind these bounds them itself.
-        Ok(_place) if of_agent => next.run(request).await,
-        Ok(_place) => {
+        Some(_place) if of_agent => next.run(request).await,
+        Some(_place) => {
             let answer = tokio::time::timeout(Duration::from_secs(REQUEST_TIMEOUT_S), next.run(request)).await;
             answer.unwrap_or_else(|_| {
                 let message = "this took too long; what it began is finished all the same: look before asking again";
@@ -57,7 +141,7 @@ pub(crate) async fn admit(State(node): State<Arc<Node>>, request: Request, next:
                 Refused::new(error, None).with_status(StatusCode::REQUEST_TIMEOUT).into_response()
             })
         }
-        Err(_) => {
+        None => {
             let error = Error::new(Kind::Unavailable, code::BUSY, "too many requests at once; come back in a second");
             Refused::new(error, None).into_response()
         }
@@ -81,7 +165,9 @@ impl FromRequestParts<Arc<Node>> for Visit {
         let trace = TraceId::new(context.now(), context.dice.as_ref());
         let visit = Self { node: Arc::clone(node), token: bearer(&parts.headers), trace, came: Mutex::new(None) };
         // Nobody sends a body before they have shown a key.
-        let caller = visit.authenticate()?;
+        let counted = parts.extensions.get::<Counted>();
+        let caller = visit.authenticate().map_err(|refused| visit.limit_stranger(counted).err().unwrap_or(refused))?;
+        visit.limit_key(counted, &caller)?;
         *visit.came.lock().expect("no holder of this lock panics") = Some(caller);
         Ok(visit)
     }
@@ -137,6 +223,28 @@ impl Visit {
                 outcome => return outcome.map_err(|e| self.refused(e)),
             }
         }
+    }
+
+    /// Who comes with no key that is good is told so a few times, and then to come back later. Who comes with a good one from the same
+    /// address is not kept out by that.
+    fn limit_stranger(&self, counted: Option<&Counted>) -> Result<(), Refused> {
+        let rate = self.node.operations.limits.stranger;
+        match (counted.and_then(|counted| counted.address.as_ref()), rate) {
+            (Some(address), Some(rate)) => {
+                limit(&self.node, &format!("stranger/{address}"), rate, Some(self.trace.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whoever comes with one key comes so often. What takes leave away is counted by itself.
+    fn limit_key(&self, counted: Option<&Counted>, caller: &Caller) -> Result<(), Refused> {
+        let Some(key) = &caller.key else { return Ok(()) };
+        let (what, rate) = match counted {
+            Some(counted) if counted.takes_away => ("away", Some(TAKING_AWAY)),
+            _ => ("key", self.node.operations.limits.key),
+        };
+        rate.map_or(Ok(()), |rate| limit(&self.node, &format!("{what}/{}", key.id), rate, Some(self.trace.clone())))
     }
 
     fn authenticate(&self) -> Result<Caller, Refused> {
