@@ -1,18 +1,24 @@
 //! The configuration: one TOML file whose committed default is the reference, overridden by the environment, then by the
 //! command line.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use steward_api::{AlertRules, Network, Operations};
 use steward_keeper::Unlock;
 use steward_naming::{Label, Namespace};
+use steward_state::Rate;
 
 /// The committed default, with a comment for each key.
 pub(crate) const REFERENCE: &str = include_str!("../steward.toml");
 
 /// What can be configured. steward.toml says what each key means.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Configuration {
     pub(crate) listen: String,
@@ -23,6 +29,57 @@ pub(crate) struct Configuration {
     pub(crate) keeper_passphrase: String,
     pub(crate) log: String,
     pub(crate) demo: bool,
+    pub(crate) names: Vec<String>,
+    pub(crate) behind_proxy: bool,
+    pub(crate) trusted_proxies: Vec<String>,
+    pub(crate) metrics_without_key: bool,
+    pub(crate) tls: Tls,
+    pub(crate) limits: Limits,
+    pub(crate) logs: Logs,
+    pub(crate) alerts: Alerts,
+}
+
+/// A certificate of one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// How often who may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    pub(crate) key_per_s: u32,
+    pub(crate) key_burst: u32,
+    pub(crate) address_per_s: u32,
+    pub(crate) address_burst: u32,
+    pub(crate) stranger_per_s: u32,
+    pub(crate) stranger_burst: u32,
+}
+
+/// Log lines in files.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Logs {
+    pub(crate) level: String,
+    pub(crate) components: Vec<String>,
+    pub(crate) max_file_bytes: u64,
+    pub(crate) keep_days: u32,
+    pub(crate) max_archive_bytes: u64,
+}
+
+/// What alerts look for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Alerts {
+    pub(crate) disk_free_bytes: u64,
+    pub(crate) denials_per_hour: u32,
+    pub(crate) run_stuck_minutes: u32,
+    pub(crate) effect_stuck_minutes: u32,
+    pub(crate) certificate_days: u32,
+    pub(crate) background_silent_s: u32,
 }
 
 impl Configuration {
@@ -37,46 +94,46 @@ impl Configuration {
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
             Err(e) => return Err(e).with_context(|| format!("`{}`", file.display())),
         };
-        // Read by itself first, so that a mistake is shown at its line in the file.
+        // Over the default and nothing else first, so that a mistake is shown at its line in the file.
         let _: Partial = toml::from_str(&text).with_context(|| format!("`{}`", file.display()))?;
         let own: toml::Table = text.parse().with_context(|| format!("`{}`", file.display()))?;
-        table.extend(own);
+        for (key, value) in own {
+            match (table.get_mut(&key), value) {
+                (Some(toml::Value::Table(section)), toml::Value::Table(own)) => section.extend(own),
+                (_, value) => drop(table.insert(key, value)),
+            }
+        }
         for (key, value) in &mut table {
             let name = format!("STEWARD_{}", key.to_uppercase());
-            let Some(text) = variable(&name) else { continue };
-            *value = match value {
-                toml::Value::Integer(_) => {
-                    toml::Value::Integer(text.parse().with_context(|| format!("{name}: `{text}` is not a number"))?)
+            match value {
+                toml::Value::Table(section) => {
+                    for (key, value) in section {
+                        override_by(&format!("{name}_{}", key.to_uppercase()), value, &variable)?;
+                    }
                 }
-                toml::Value::Boolean(_) => toml::Value::Boolean(
-                    text.parse().with_context(|| format!("{name}: `{text}` is neither true nor false"))?,
-                ),
-                toml::Value::Array(_) => {
-                    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-                    toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect())
-                }
-                _ => toml::Value::String(text),
-            };
+                value => override_by(&name, value, &variable)?,
+            }
         }
         table.try_into().context("the configuration")
     }
 
     /// The file for a new home: the reference with this configuration's values.
     pub(crate) fn written(&self) -> String {
-        REFERENCE
-            .lines()
-            .map(|line| match line.split_once(" = ") {
-                Some(("listen", _)) => format!("listen = {:?}\n", self.listen),
-                Some(("namespace", _)) => format!("namespace = {:?}\n", self.namespace),
-                Some(("operator", _)) => format!("operator = {:?}\n", self.operator),
-                Some(("max_store_bytes", _)) => format!("max_store_bytes = {}\n", self.max_store_bytes),
-                Some(("http_allow", _)) => format!("http_allow = {:?}\n", self.http_allow),
-                Some(("keeper_passphrase", _)) => format!("keeper_passphrase = {:?}\n", self.keeper_passphrase),
-                Some(("log", _)) => format!("log = {:?}\n", self.log),
-                Some(("demo", _)) => format!("demo = {}\n", self.demo),
-                _ => format!("{line}\n"),
-            })
-            .collect()
+        let own = toml::Table::try_from(self).unwrap_or_default();
+        let mut section = &own;
+        let mut out = String::new();
+        for line in REFERENCE.lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))
+                && let Some(toml::Value::Table(table)) = own.get(name)
+            {
+                section = table;
+            }
+            match line.split_once(" = ").and_then(|(key, _)| Some((key, section.get(key)?))) {
+                Some((key, value)) => out.push_str(&format!("{key} = {value}\n")),
+                None => out.push_str(&format!("{line}\n")),
+            }
+        }
+        out
     }
 
     /// The namespace, parsed.
@@ -103,19 +160,122 @@ impl Configuration {
         self.operator.parse().context("`operator`")
     }
 
-    /// Where to listen, parsed. Loopback only, until the node can do TLS.
-    pub(crate) fn listen(&self) -> Result<std::net::SocketAddr> {
-        let address: std::net::SocketAddr = self.listen.parse().with_context(|| {
+    /// Whether the node speaks TLS itself.
+    pub(crate) fn has_certificate(&self) -> bool {
+        !self.tls.certificate.is_empty() || !self.tls.key.is_empty()
+    }
+
+    /// The files of the certificate and its key, if the node speaks TLS itself.
+    pub(crate) fn certificate(&self) -> Result<Option<(PathBuf, PathBuf)>> {
+        match (self.tls.certificate.as_str(), self.tls.key.as_str()) {
+            ("", "") => Ok(None),
+            ("", _) => bail!("`tls.certificate` is missing: it names the file that goes with `tls.key`"),
+            (_, "") => bail!("`tls.key` is missing: it names the file that goes with `tls.certificate`"),
+            (certificate, key) => Ok(Some((certificate.into(), key.into()))),
+        }
+    }
+
+    /// Where to listen, parsed. What others can reach needs TLS: the node's own, or a proxy's.
+    pub(crate) fn listen(&self) -> Result<SocketAddr> {
+        let address: SocketAddr = self.listen.parse().with_context(|| {
             format!("`listen`: `{}` is not an address and port; one looks like 127.0.0.1:7878", self.listen)
         })?;
-        if !address.ip().is_loopback() {
+        if !address.ip().is_loopback() && !self.has_certificate() && !self.behind_proxy {
             bail!(
-                "`listen`: {address} can be reached from outside, and this version speaks no TLS; listen on 127.0.0.1 and put a \
-                 proxy that does in front, or reach it through a tunnel"
+                "`listen`: {address} can be reached from outside, and keys would go over the network in clear: give a certificate \
+                 (`[tls]`), or put a proxy that speaks TLS in front and set `behind_proxy = true`, or listen on 127.0.0.1"
             );
         }
         Ok(address)
     }
+
+    /// How the node is operated; the logs and the certificate come with what starts it.
+    pub(crate) fn operations(&self) -> Result<Operations> {
+        if self.metrics_without_key && self.behind_proxy {
+            bail!(
+                "`metrics_without_key` is for nodes without a proxy: behind one, everybody seems to come from this machine"
+            );
+        }
+        let rate = |per_s, burst, name: &str| match (per_s, burst) {
+            (0, 0) => Ok(None),
+            (0, _) | (_, 0) => {
+                bail!("`limits.{name}_per_s` and `limits.{name}_burst`: both 0 for no limit, or neither")
+            }
+            (per_s, burst) => Ok(Some(Rate { per_s, burst })),
+        };
+        let proxies = self.trusted_proxies.iter().map(|text| text.parse::<Network>()).collect::<Result<_, _>>();
+        let limits = &self.limits;
+        Ok(Operations {
+            metrics_without_key: self.metrics_without_key,
+            limits: steward_api::Limits {
+                key: rate(limits.key_per_s, limits.key_burst, "key")?,
+                address: rate(limits.address_per_s, limits.address_burst, "address")?,
+                stranger: rate(limits.stranger_per_s, limits.stranger_burst, "stranger")?,
+            },
+            proxies: proxies.context("`trusted_proxies`")?,
+            alerts: AlertRules {
+                disk_free_bytes: self.alerts.disk_free_bytes,
+                max_store_bytes: Some(self.max_store_bytes).filter(|bytes| *bytes > 0),
+                denials_per_hour: self.alerts.denials_per_hour,
+                run_stuck_minutes: self.alerts.run_stuck_minutes,
+                effect_stuck_minutes: self.alerts.effect_stuck_minutes,
+                certificate_days: self.alerts.certificate_days,
+                background_silent_s: self.alerts.background_silent_s,
+            },
+            ..Operations::default()
+        })
+    }
+
+    /// What is logged into files.
+    pub(crate) fn log_files(&self) -> Result<steward_logs::Settings> {
+        let logs = &self.logs;
+        let (file, archive) = (logs.max_file_bytes, logs.max_archive_bytes);
+        steward_logs::Settings::parse(&logs.level, &logs.components, file, logs.keep_days, archive).context("`[logs]`")
+    }
+
+    /// The authorities under which a node that listens there is asked.
+    pub(crate) fn authorities(&self, address: SocketAddr) -> Vec<String> {
+        let port = address.port();
+        let mut all = vec![address.to_string(), near(address).to_string(), format!("localhost:{port}")];
+        all.dedup();
+        for name in &self.names {
+            all.push(name.clone());
+            // Browsers leave the port out where it is the usual one, and proxies pass on the name alone.
+            if !name.contains(':') {
+                all.push(format!("{name}:{port}"));
+            }
+        }
+        all
+    }
+}
+
+/// Where who is on the same machine reaches a node that listens there: on every address is on loopback too.
+pub(crate) fn near(address: SocketAddr) -> SocketAddr {
+    let loopback = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(loopback, address.port())
+}
+
+/// Puts what the environment says in the place of a value.
+fn override_by(name: &str, value: &mut toml::Value, variable: impl Fn(&str) -> Option<String>) -> Result<()> {
+    let Some(text) = variable(name) else { return Ok(()) };
+    *value = match value {
+        toml::Value::Integer(_) => {
+            toml::Value::Integer(text.parse().with_context(|| format!("{name}: `{text}` is not a number"))?)
+        }
+        toml::Value::Boolean(_) => {
+            toml::Value::Boolean(text.parse().with_context(|| format!("{name}: `{text}` is neither true nor false"))?)
+        }
+        toml::Value::Array(_) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect())
+        }
+        _ => toml::Value::String(text),
+    };
+    Ok(())
 }
 
 /// The same, with every key left out at will.
@@ -131,7 +291,50 @@ struct Partial {
     keeper_passphrase: Option<String>,
     log: Option<String>,
     demo: Option<bool>,
+    names: Option<Vec<String>>,
+    behind_proxy: Option<bool>,
+    trusted_proxies: Option<Vec<String>>,
+    metrics_without_key: Option<bool>,
+    tls: Option<PartialTls>,
+    limits: Option<PartialLimits>,
+    logs: Option<PartialLogs>,
+    alerts: Option<PartialAlerts>,
 }
+
+/// A section, with every key left out at will.
+macro_rules! partial {
+    ($name:ident { $($key:ident: $type:ty),* $(,)? }) => {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "read for its mistakes only")]
+        struct $name { $($key: Option<$type>),* }
+    };
+}
+
+partial!(PartialTls { certificate: String, key: String });
+partial!(PartialLimits {
+    key_per_s: u32,
+    key_burst: u32,
+    address_per_s: u32,
+    address_burst: u32,
+    stranger_per_s: u32,
+    stranger_burst: u32,
+});
+partial!(PartialLogs {
+    level: String,
+    components: Vec<String>,
+    max_file_bytes: u64,
+    keep_days: u32,
+    max_archive_bytes: u64,
+});
+partial!(PartialAlerts {
+    disk_free_bytes: u64,
+    denials_per_hour: u32,
+    run_stuck_minutes: u32,
+    effect_stuck_minutes: u32,
+    certificate_days: u32,
+    background_silent_s: u32,
+});
 
 #[cfg(test)]
 mod tests {
@@ -199,11 +402,69 @@ mod tests {
     }
 
     #[test]
-    fn loopback_only() {
-        let with = |listen: &str| read(&format!("listen = {listen:?}"), &[]).expect("read").listen();
-        assert!(with("127.0.0.1:0").is_ok() && with("[::1]:80").is_ok());
-        for outside in ["0.0.0.0:80", "10.0.0.1:80", "[::]:80", "localhost:80", "127.0.0.1"] {
-            assert!(with(outside).is_err(), "{outside}");
+    fn sections_are_read_over_their_defaults() {
+        let file = "[limits]\nkey_per_s = 7\n[logs]\ncomponents = [\"store=debug\"]\n";
+        let variables = [("STEWARD_LIMITS_STRANGER_BURST", "9"), ("STEWARD_LOGS_LEVEL", "warn")];
+        let read = read(file, &variables).expect("valid");
+        assert_eq!((read.limits.key_per_s, read.limits.key_burst, read.limits.stranger_burst), (7, 2_000, 9));
+        assert_eq!((read.logs.level.as_str(), read.logs.keep_days), ("warn", 30));
+        assert!(read.log_files().is_ok() && read.operations().is_ok());
+        let again: Configuration = toml::from_str(&read.written()).expect("what is written can be read");
+        assert_eq!(again, read);
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_parts() {
+        let operations = read("", &[]).expect("the default").operations().expect("it can be meant");
+        assert_eq!(operations.limits, steward_api::Limits::default());
+        assert_eq!(operations.alerts, steward_api::AlertRules::default());
+        assert_eq!(
+            read("", &[]).expect("the default").log_files().expect("they can be meant"),
+            steward_logs::Settings::default()
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_said() {
+        for (text, said) in [
+            ("[limits]\nkey_per_s = 0\n", "limits.key_per_s"),
+            ("trusted_proxies = [\"proxy\"]", "trusted_proxies"),
+            ("behind_proxy = true\nmetrics_without_key = true", "metrics_without_key"),
+        ] {
+            let message = format!("{:#}", read(text, &[]).expect("read").operations().err().expect("a mistake"));
+            assert!(message.contains(said), "{message}");
+        }
+        let message =
+            format!("{:#}", read("[logs]\nlevel = \"loud\"", &[]).expect("read").log_files().expect_err("a mistake"));
+        assert!(message.contains("loud"), "{message}");
+        assert!(read("[tls]\nkey = \"k\"", &[]).expect("read").certificate().is_err());
+        assert!(read("[tls]\nports = 1", &[]).is_err());
+    }
+
+    #[test]
+    fn names_are_asked_for_with_and_without_a_port() {
+        let read = read("names = [\"steward.example.org\", \"other:8443\"]", &[]).expect("read");
+        let all = read.authorities("127.0.0.1:7878".parse().expect("an address"));
+        assert_eq!(
+            all,
+            ["127.0.0.1:7878", "localhost:7878", "steward.example.org", "steward.example.org:7878", "other:8443"]
+        );
+        let everywhere = read.authorities("[::]:1".parse().expect("an address"));
+        assert_eq!(everywhere[..3], ["[::]:1", "[::1]:1", "localhost:1"], "who is on the same machine comes in too");
+    }
+
+    #[test]
+    fn outside_of_loopback_keys_do_not_go_in_clear() {
+        let with =
+            |rest: &str, listen: &str| read(&format!("listen = {listen:?}\n{rest}"), &[]).expect("read").listen();
+        assert!(with("", "127.0.0.1:0").is_ok() && with("", "[::1]:80").is_ok());
+        for outside in ["0.0.0.0:80", "10.0.0.1:80", "[::]:80"] {
+            assert!(with("", outside).is_err(), "{outside}");
+            assert!(with("behind_proxy = true", outside).is_ok(), "{outside}");
+            assert!(with("[tls]\ncertificate = \"c\"\nkey = \"k\"", outside).is_ok(), "{outside}");
+        }
+        for wrong in ["localhost:80", "127.0.0.1"] {
+            assert!(with("behind_proxy = true", wrong).is_err(), "{wrong}");
         }
     }
 }

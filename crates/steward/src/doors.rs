@@ -8,7 +8,7 @@ use axum::Router;
 use steward_app_flows::runs::Runner;
 use steward_naming::RunId;
 
-use crate::connections::Listener;
+use crate::connections::{Listener, Patience};
 
 /// The most connections of one run at once: one for each of its programs that speaks, a few times over.
 const MAX_OF_RUN: usize = 64;
@@ -24,12 +24,17 @@ pub(crate) fn with_key(runner: &Arc<Runner>) -> Router {
     steward_mcp::with_key(Arc::clone(runner)).merge(steward_openai::with_key(Arc::clone(runner)))
 }
 
+/// How long what may take on a run's door.
+fn patience() -> Patience {
+    Patience { quiet: Duration::from_secs(QUIET_S), ..Patience::default() }
+}
+
 /// Serves the door of a run until the run is over.
 pub(crate) fn serve(runner: Arc<Runner>, run: RunId, door: TcpListener) {
     tokio::spawn(async move {
         let ready = door.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(door));
         let listener = match ready {
-            Ok(listener) => Listener::with(listener, MAX_OF_RUN, Duration::from_secs(QUIET_S)),
+            Ok(listener) => Listener::with(listener, MAX_OF_RUN, patience()),
             Err(error) => {
                 tracing::error!(run.id = run.as_str(), %error, "the door of a run cannot be served");
                 return;

@@ -6,7 +6,9 @@ mod demo;
 mod demo_agent;
 mod doors;
 mod invocation;
+mod notify;
 mod offline_agent;
+mod tls;
 mod up;
 
 use std::{process::ExitCode, sync::Arc};

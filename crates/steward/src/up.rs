@@ -1,7 +1,9 @@
 //! Starting a node, serving, and stopping it cleanly.
 
 use std::{
+    convert::Infallible,
     fs,
+    future::{Ready, ready},
     io::{IsTerminal as _, Write as _},
     net::SocketAddr,
     sync::Arc,
@@ -9,7 +11,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use steward_api::{Node, NodeParts};
+use axum::{Router, extract::Request, serve::IncomingStream};
+use steward_api::{Node, NodeParts, Operations, Peer};
 use steward_app_flows::{Settings, Tended, Workers, runs::Runner, tend};
 use steward_app_node::{
     Context,
@@ -17,6 +20,8 @@ use steward_app_node::{
     system::{SystemClock, SystemDice},
 };
 use steward_cli::{Globals, UpArgs};
+use steward_clock::Clock as _;
+use steward_logs::Logs;
 use steward_naming::Label;
 use steward_permit::Role;
 use tokio::{
@@ -24,11 +29,25 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
+use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::{configuration::Configuration, connections::Listener, demo, doors, invocation::command};
+use crate::{
+    configuration::{Configuration, near},
+    connections::Listener,
+    demo, doors,
+    invocation::command,
+    notify::Notifier,
+    tls::Tls,
+};
 
 /// How often the background looks.
 const TEND_EVERY_MS: u64 = 1_000;
+
+/// Every how many rounds of that it is looked for alerts.
+const ALERTS_EVERY: u64 = 15;
+
+/// How long the store may take to answer before the service manager is not told that all is well.
+const ANSWERS_WITHIN_S: u64 = 5;
 
 /// How long requests that are under way may take to end when the node stops.
 const STOP_WITHIN_S: u64 = 20;
@@ -47,6 +66,9 @@ pub(crate) struct Plan {
     listen: SocketAddr,
     operator: Label,
     settings: Settings,
+    operations: Operations,
+    logs: Logs,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Reads the configuration. Touches nothing.
@@ -67,14 +89,28 @@ pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
         worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
     };
     let (listen, operator) = (configuration.listen()?, configuration.operator()?);
-    start_logging(&configuration.log)?;
-    Ok(Plan { home, is_new, configuration, listen, operator, settings })
+    let tls = match configuration.certificate()? {
+        Some((certificate, key)) => Some(Arc::new(Tls::read(certificate, key)?)),
+        None => None,
+    };
+    if tls.is_some() && configuration.demo {
+        bail!("the demo asks its node in clear; start it without `[tls]`");
+    }
+    let logs = Logs::new(configuration.log_files()?, Arc::new(SystemClock));
+    let operations = Operations {
+        logs: Some(logs.clone()),
+        certificate: tls.as_ref().map(|tls| tls.told()),
+        ..configuration.operations()?
+    };
+    start_logging(&configuration.log, &logs)?;
+    Ok(Plan { home, is_new, configuration, listen, operator, settings, operations, logs, tls })
 }
 
 /// Starts the node, and serves until it is told to stop.
 pub(crate) async fn up(plan: Plan) -> Result<()> {
-    let Plan { home, is_new, configuration, listen, operator, settings } = plan;
+    let Plan { home, is_new, configuration, listen, operator, settings, operations, logs, tls } = plan;
     home.prepare()?;
+    logs.open(&home.logs()).context("no thread for the log")?;
     if is_new && !home.configuration().exists() {
         write_private(&home.configuration(), configuration.written().as_bytes())?;
     }
@@ -93,36 +129,48 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     }
     // From here on a signal is kept until there is something to stop; before, it ends the process, which harms nothing.
     let mut signals = Signals::take()?;
-    let node = Arc::new(Node::new(NodeParts {
+    let parts = NodeParts {
         context: Arc::clone(&context),
         runner: Arc::clone(&opened.runner),
         home: home.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        authorities: vec![address.to_string(), format!("localhost:{}", address.port())],
+        authorities: configuration.authorities(address),
         demo: configuration.demo,
-    }));
+    };
+    let node = Arc::new(Node::new(parts).operated(operations));
     node.set_mistakes(opened.mistakes.clone());
     for mistake in &opened.mistakes {
         eprintln!("policy: {mistake}");
     }
     opened.runner.serve_doors(Box::new(doors::serve));
     let (stop, stopping) = watch::channel(false);
+    let listener = Listener::new(listener, tls.clone());
+    let notifier = Notifier::of(|name| std::env::var(name).ok(), std::process::id());
     let serving = tokio::spawn(serve(listener, Arc::clone(&node), Arc::clone(&opened.runner), stopping.clone()));
-    let tending = tokio::spawn(tend_until(Arc::clone(&opened.runner), Arc::clone(&node), home.clone(), stopping));
-    let url = format!("http://{address}");
+    let url = address_of(&configuration, address);
     write_private(&home.address(), format!("{url}\n").as_bytes())?;
+    notifier.tell("READY=1\nSTATUS=ready");
+    let tended = TendedNode {
+        runner: Arc::clone(&opened.runner),
+        node: Arc::clone(&node),
+        home: home.clone(),
+        tls: tls.clone(),
+    };
+    let tending = tokio::spawn(tend_until(tended, notifier, stopping));
     let greeted = greet(&configuration, &home, &url, &context).await;
 
     let ended = match greeted {
         Ok(()) => {
-            signals.wait().await;
+            signals.wait(tls.as_deref()).await;
             Ok(())
         }
         Err(error) => Err(error),
     };
+    node.stops();
+    Notifier::of(|name| std::env::var(name).ok(), std::process::id()).tell("STOPPING=1");
     // Whoever says so again does not want to wait: the next start settles what is left.
     tokio::spawn(async move {
-        signals.wait().await;
+        signals.wait(None).await;
         eprintln!("stopped at once; the next start settles what was under way");
         std::process::exit(STOPPED_AT_ONCE);
     });
@@ -135,6 +183,7 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     let _ = tending.await;
     let closed = steward_app_flows::close(&context, &opened.runner).await;
     drop(opened.lock);
+    logs.close();
     ended?;
     closed.context("stopping could not be recorded")
 }
@@ -158,21 +207,57 @@ fn configure(home: &Home, arguments: &UpArgs, is_new: bool) -> Result<Configurat
     Ok(configuration)
 }
 
-fn start_logging(filter: &str) -> Result<()> {
+/// For people on standard error, as they asked for it; into files as `[logs]` has it.
+fn start_logging(filter: &str, logs: &Logs) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("`log`: `{filter}` is not a filter; write error, warn, info, debug or trace"))?;
     // The library tells what servers say as they say it, and one may say its secret; what matters of it is told by the node.
     let filter = filter.add_directive("rmcp=off".parse().expect("a directive"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let people = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
-        .init();
+        .with_filter(filter);
+    tracing_subscriber::registry().with(people).with(logs.layer()).init();
     Ok(())
 }
 
+/// Where the node is found: by its first name, if it speaks TLS and has one, since its certificate is for that.
+fn address_of(configuration: &Configuration, address: SocketAddr) -> String {
+    let near = near(address);
+    if !configuration.has_certificate() {
+        return format!("http://{near}");
+    }
+    match configuration.names.first() {
+        Some(name) if name.contains(':') => format!("https://{name}"),
+        Some(name) => format!("https://{name}:{}", address.port()),
+        None => format!("https://{near}"),
+    }
+}
+
+/// Every route, for one connection: each request says where it comes from.
+#[derive(Clone)]
+struct FromPeer {
+    routes: Router,
+    peer: Peer,
+}
+
+impl tower::Service<Request> for FromPeer {
+    type Response = axum::response::Response;
+    type Error = Infallible;
+    type Future = <Router as tower::Service<Request>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        tower::Service::<Request>::poll_ready(&mut self.routes, cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.routes.call(request)
+    }
+}
+
 async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     node: Arc<Node>,
     runner: Arc<Runner>,
     mut stopping: watch::Receiver<bool>,
@@ -180,21 +265,56 @@ async fn serve(
     let stop = async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     };
-    let agents = doors::with_key(&runner);
-    axum::serve(Listener::new(listener), steward_api::router_with(node, agents)).with_graceful_shutdown(stop).await
+    let routes = steward_api::router_with(node, doors::with_key(&runner));
+    let connected =
+        tower::service_fn(move |stream: IncomingStream<'_, Listener>| -> Ready<Result<FromPeer, Infallible>> {
+            ready(Ok(FromPeer { routes: routes.clone(), peer: Peer(stream.remote_addr().ip()) }))
+        });
+    axum::serve(listener, connected).with_graceful_shutdown(stop).await
 }
 
-async fn tend_until(runner: Arc<Runner>, node: Arc<Node>, home: Home, mut stopping: watch::Receiver<bool>) {
+/// What the background works on.
+struct TendedNode {
+    runner: Arc<Runner>,
+    node: Arc<Node>,
+    home: Home,
+    tls: Option<Arc<Tls>>,
+}
+
+async fn tend_until(tends: TendedNode, mut notifier: Notifier, mut stopping: watch::Receiver<bool>) {
+    let TendedNode { runner, node, home, tls } = tends;
     let mut tended = Tended::default();
+    let mut round = 0_u64;
+    let every = Duration::from_millis(TEND_EVERY_MS);
+    let every = notifier.every().map_or(every, |due| every.min(due));
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(Duration::from_millis(TEND_EVERY_MS)) => {}
+            () = tokio::time::sleep(every) => {}
         }
-        if let Err(error) = tend(&runner, &home.policies(), &mut tended).await {
-            tracing::error!(%error, context = error.context(), "the background could not do its work");
+        match tend(&runner, &home.policies(), &mut tended).await {
+            Ok(()) => node.tended(),
+            Err(error) => {
+                tracing::error!(%error, context = error.context(), "the background could not do its work");
+            }
         }
         node.set_mistakes(tended.mistakes.clone());
+        if let Some(tls) = &tls {
+            tls.look(false, SystemClock.now());
+        }
+        if round.is_multiple_of(ALERTS_EVERY)
+            && let Err(error) = node.look_for_alerts().await
+        {
+            tracing::error!(%error, context = error.context(), "it could not be looked for alerts");
+        }
+        round += 1;
+        if notifier.is_due() {
+            let answers =
+                tokio::time::timeout(Duration::from_secs(ANSWERS_WITHIN_S), runner.context.store.answers()).await;
+            if matches!(answers, Ok(Ok(()))) && runner.context.store.broken().is_none() {
+                notifier.is_well();
+            }
+        }
     }
 }
 
@@ -203,6 +323,7 @@ struct Signals {
     terminated: Signal,
     interrupted: Signal,
     too_large: Signal,
+    hung_up: Signal,
 }
 
 impl Signals {
@@ -211,15 +332,22 @@ impl Signals {
             terminated: signal(SignalKind::terminate())?,
             interrupted: signal(SignalKind::interrupt())?,
             too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
+            hung_up: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Until somebody says stop.
-    async fn wait(&mut self) {
+    /// Until somebody says stop. A certificate is read anew when somebody says so.
+    async fn wait(&mut self, tls: Option<&Tls>) {
         loop {
             tokio::select! {
                 _ = self.terminated.recv() => return,
                 _ = self.interrupted.recv() => return,
+                _ = self.hung_up.recv() => match tls {
+                    Some(tls) => tls.look(true, SystemClock.now()),
+                    // A terminal that is closed takes its node with it; to a service there is nothing to read anew.
+                    None if std::io::stderr().is_terminal() => return,
+                    None => tracing::info!("there is no certificate to read anew"),
+                },
                 _ = self.too_large.recv() => tracing::error!("a file reached the limit of `ulimit -f`"),
             }
         }

@@ -234,6 +234,32 @@ pub fn unsettled(reader: &Reader<'_>) -> Result<(u64, u64), StoreError> {
     Ok(statement.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?)
 }
 
+/// How many effects there are by where they stand.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn effects_by_status(reader: &Reader<'_>) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut statement =
+        reader.sql().prepare_cached("SELECT status, count(*) FROM effect GROUP BY status ORDER BY status")?;
+    Ok(statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
+}
+
+/// Since when the oldest effect is on its way, and since when nobody knows of the oldest unknown one whether it happened.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn oldest_unsettled(reader: &Reader<'_>) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
+    let mut statement = reader.sql().prepare_cached(
+        "SELECT min(intended_at) FILTER (WHERE status IN ('intended', 'publishing')),
+                min(coalesce(settled_at, intended_at)) FILTER (WHERE status = 'unknown')
+         FROM effect WHERE status IN ('intended', 'publishing', 'unknown')",
+    )?;
+    let read = |row: &rusqlite::Row<'_>, column| {
+        row.get::<_, Option<String>>(column)?.map(|text| parse(column, &text)).transpose()
+    };
+    Ok(statement.query_row([], |row| Ok((read(row, 0)?, read(row, 1)?)))?)
+}
+
 /// Which actions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {

@@ -104,6 +104,58 @@ pub fn search(reader: &Reader<'_>, filter: &Filter) -> Result<Vec<EntryRow>, Sto
     reader.entries(&format!("{conditions} ORDER BY seq DESC LIMIT {}", filter.limit.min(MAX_LIMIT)), &values)
 }
 
+/// How many refusals are recorded, each with an entry of its own. Those that were only counted beside one are not among them.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn denials(reader: &Reader<'_>) -> Result<u64, StoreError> {
+    let mut statement = reader.sql().prepare_cached("SELECT count(*) FROM ledger_entry WHERE decision = 'deny'")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// Refusals of late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Denied {
+    /// How many.
+    pub count: u64,
+    /// When the first of them was.
+    pub first: Option<Timestamp>,
+    /// The newest of them.
+    pub last_seq: Option<u64>,
+}
+
+/// Refusals that are not older than `since`, among the newest `most`; of one code, if it is given.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn denied_since(
+    reader: &Reader<'_>,
+    since: Timestamp,
+    code: Option<&str>,
+    most: u32,
+) -> Result<Denied, StoreError> {
+    // The index of refusals is by number: the newest are few, and the rest is not looked at.
+    let condition = if code.is_some() { "json_extract(body, '$.decision.code') = ?3" } else { "?3 IS NULL" };
+    let mut statement = reader.sql().prepare_cached(&format!(
+        "SELECT count(*), min(time), max(seq)
+         FROM (SELECT seq, time, body FROM ledger_entry WHERE decision = 'deny' ORDER BY seq DESC LIMIT ?1)
+         WHERE time >= ?2 AND {condition}"
+    ))?;
+    Ok(statement.query_row(rusqlite::params![most, since.to_string(), code], |row| {
+        let first: Option<String> = row.get(1)?;
+        Ok(Denied { count: row.get(0)?, first: first.and_then(|text| text.parse().ok()), last_seq: row.get(2)? })
+    })?)
+}
+
+/// The time of an entry.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn time_of(reader: &Reader<'_>, seq: u64) -> Result<Option<Timestamp>, StoreError> {
+    let found = reader.entries("WHERE seq = ?1", &[&seq])?;
+    Ok(found.into_iter().next().map(|entry| entry.time))
+}
+
 /// Calls `each` with every entry from the first on, until it says that nobody listens.
 ///
 /// # Errors

@@ -432,6 +432,21 @@ pub fn spent_by_agent_and_model(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// What was used of each model in all, by how its calls stand.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn spent_by_model(reader: &Reader<'_>, namespace: &Namespace) -> Result<Vec<(String, String, Spent)>, StoreError> {
+    let mut statement = reader.sql().prepare_cached(
+        "SELECT model, status, count(*), CAST(total(tokens) AS INTEGER), CAST(total(micros) AS INTEGER)
+         FROM model_call WHERE namespace = ?1 GROUP BY model, status ORDER BY model, status",
+    )?;
+    let rows = statement.query_map([namespace.as_str()], |row| {
+        Ok((row.get(0)?, row.get(1)?, Spent { calls: row.get(2)?, tokens: row.get(3)?, micros: row.get(4)? }))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// That no other call began since, and the row that says that this one did.
 ///
 /// # Errors

@@ -17,6 +17,8 @@ pub struct Caller {
     pub trace: Option<TraceId>,
     /// Who else stands behind it, by full names: who started the run and the runs above it. None of them approves what it asks for.
     pub chain: Vec<String>,
+    /// The trace of the caller's own that the request belongs to: a W3C `traceparent`, which stands in the entries beside ours.
+    pub joins: Option<String>,
     /// What must still hold when something is written for them: the key and its holder are as they were loaded.
     pub guards: Vec<Guard>,
     /// The key's row once it is used up, if it is good for one request only. It is written with the request's first change.
@@ -41,6 +43,7 @@ impl Caller {
             run: None,
             trace: None,
             chain: Vec::new(),
+            joins: None,
             guards: Vec::new(),
             spend: None,
         }

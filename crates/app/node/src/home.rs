@@ -13,6 +13,7 @@
 //! secrets/               secrets that are files: of providers and of servers of tools (0600)
 //! tools/<server>/        what servers of tools own
 //! runs/<run>/            what a run is given for its time: copies of what a predecessor left
+//! logs/                  log lines: main.log, errors.log, agents/<name>.log, archive/
 //! run/address            where the node listens, while it does
 //! run/lock               held while a node runs
 //! login.key              the first person's single-use log-in key, until it is used
@@ -116,6 +117,11 @@ impl Home {
     /// What runs are given for their time.
     pub fn runs(&self) -> PathBuf {
         self.0.join("runs")
+    }
+
+    /// Log lines.
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
     }
 
     /// Where the node listens, while it does.

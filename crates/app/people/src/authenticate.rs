@@ -57,7 +57,16 @@ pub fn authenticate(
     };
     let key = KeyUse { id: row.id.clone(), scopes: row.scopes.clone() };
     let spend = spend(&row);
-    Ok(Caller { actor, key: Some(key), run: None, trace, chain: Vec::new(), guards: vec![row.guard(), guard], spend })
+    Ok(Caller {
+        actor,
+        key: Some(key),
+        run: None,
+        trace,
+        chain: Vec::new(),
+        joins: None,
+        guards: vec![row.guard(), guard],
+        spend,
+    })
 }
 
 /// A person as an actor.

@@ -20,6 +20,6 @@ pub use read::{Events, events, find, list};
 pub use rows::{
     CredentialRow, HandoffRow, LockRow, MIGRATIONS, Reinstated, RevocationRow, RunFilter, RunRow,
     consecutive_compliant, credential, handoff, handoff_of, latest_handoff, left_over, live_runs, lock,
-    locks_that_lapsed, metrics, open_revocation, revocation, revocations, run, runs, runs_of_task,
+    locks_that_lapsed, metrics, open_revocation, revocation, revocations, run, runs, runs_by_ending, runs_of_task,
 };
 pub use step::{Joined, NOT_THE_AGENTS, NewRun, Stepped, begin, refuse_to_begin, renew, step};

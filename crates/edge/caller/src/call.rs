@@ -3,7 +3,7 @@
 use std::{error::Error as _, time::Duration};
 
 use reqwest::{
-    Client, Method, RequestBuilder, Response, Url,
+    Certificate, Client, Method, RequestBuilder, Response, Url,
     header::{AUTHORIZATION, HeaderValue},
     redirect::Policy,
 };
@@ -41,9 +41,19 @@ impl Caller {
     /// # Errors
     /// [`CallError::Malformed`]: the address is not one of a node, or the key cannot stand in a header.
     pub fn new(base_url: &str, key: Option<Secret>) -> Result<Self, CallError> {
+        Self::trusting(base_url, key, None)
+    }
+
+    /// The same. Of a node at an `https` address the certificate must be by one of `authorities` (PEM), or else by one that the system
+    /// trusts.
+    ///
+    /// # Errors
+    /// As [`Caller::new`]; or `authorities` are none.
+    pub fn trusting(base_url: &str, key: Option<Secret>, authorities: Option<&[u8]>) -> Result<Self, CallError> {
         let wrong = || CallError::malformed(base_url, "the address of a node; one looks like `http://127.0.0.1:7878`");
         let base = Url::parse(base_url.trim()).map_err(|_| wrong())?;
-        if base.scheme() != "http" || !base.has_host() || base.path() != "/" || base.query().is_some() {
+        let is_secure = base.scheme() == "https";
+        if !(is_secure || base.scheme() == "http") || !base.has_host() || base.path() != "/" || base.query().is_some() {
             return Err(wrong());
         }
         if let Some(key) = &key
@@ -52,10 +62,21 @@ impl Caller {
             // Not shown: it was meant to be a secret.
             return Err(CallError::malformed("***", "a key; one is `stw_` and letters and digits"));
         }
-        let client = Client::builder()
+        let builder = match authorities {
+            Some(pem) => {
+                let none = || CallError::malformed("the file", "a certificate of an authority, in PEM");
+                let authorities = Certificate::from_pem_bundle(pem).map_err(|_| none())?;
+                if authorities.is_empty() {
+                    return Err(none());
+                }
+                Client::builder().tls_certs_only(authorities)
+            }
+            None if is_secure => Client::builder(),
+            // It speaks plain HTTP: the system's roots are not read, and need not be there.
+            None => Client::builder().tls_certs_only([]),
+        };
+        let client = builder
             .no_proxy()
-            // It speaks plain HTTP to loopback: the system's roots are not read, and need not be there.
-            .tls_certs_only([])
             .redirect(Policy::none())
             .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS))
             .read_timeout(Duration::from_millis(READ_TIMEOUT_MS))

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use steward_wire::{
     Act, ActionList, ActionRecord, ActionResult, AddAgent, AddModel, AddPerson, AddTool, AgentList, AgentRecord,
-    AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide, DecisionRecord, Doctor,
+    AlertList, AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide, DecisionRecord, Doctor,
     EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy, Explanation, ExportQuery,
     GrantSecret, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LeaseList, LeaseRecord, LedgerHead,
     Login, ModelList, ModelRecord, ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict,
@@ -450,6 +450,11 @@ impl Caller {
     /// `GET /v1/node/doctor`.
     pub async fn doctor(&self) -> Result<Doctor, CallError> {
         self.get(&["v1", "node", "doctor"]).await
+    }
+
+    /// `GET /v1/alerts`: what is wrong now.
+    pub async fn alerts(&self) -> Result<AlertList, CallError> {
+        self.get(&["v1", "alerts"]).await
     }
 
     /// `POST /v1/node/halt`: no run and no effect until it is resumed, also after a restart.

@@ -156,9 +156,12 @@ async fn an_answer_that_breaks_off_is_unreachable() {
 
 #[test]
 fn addresses_and_keys_that_cannot_be_are_refused_and_keys_never_shown() {
-    for address in ["", "127.0.0.1:7878", "https://127.0.0.1:1", "file:///etc/passwd", "http://127.0.0.1:1/x?y"] {
+    for address in ["", "127.0.0.1:7878", "https://127.0.0.1:1/x", "file:///etc/passwd", "http://127.0.0.1:1/x?y"] {
         assert!(matches!(Caller::new(address, None), Err(CallError::Malformed { .. })), "{address}");
     }
+    assert!(Caller::new("https://127.0.0.1:1", None).is_ok());
+    let none = Caller::trusting("https://127.0.0.1:1", None, Some(b"no certificate"));
+    assert!(matches!(none, Err(CallError::Malformed { .. })), "{none:?}");
     let refused = Caller::new("http://127.0.0.1:1", Some(Secret::new("stw_a\r\nx: y"))).unwrap_err();
     assert!(!format!("{refused:?} {refused}").contains("stw_a"));
     let caller = Caller::new("http://127.0.0.1:1", Some(Secret::new("stw_hidden"))).unwrap();

@@ -17,6 +17,7 @@
 mod archive;
 mod change;
 mod error;
+mod measures;
 mod reader;
 mod schema;
 mod tables;
@@ -35,6 +36,7 @@ use tokio::sync::Semaphore;
 pub use archive::Archive;
 pub use change::{Change, Committed, Guard, Recorded, Refusal, Row};
 pub use error::{CommitError, StoreError};
+pub use measures::{LATENCY_CLASSES_US, Measures};
 pub use reader::{EntryRow, Reader};
 pub use schema::Migration;
 pub use tables::{Key, key};
@@ -151,6 +153,19 @@ impl Store {
     /// Why the store takes no more changes, if it does not.
     pub fn broken(&self) -> Option<String> {
         self.writer.broken()
+    }
+
+    /// What the store measured of itself since it was opened.
+    pub fn measures(&self) -> Measures {
+        self.writer.measures()
+    }
+
+    /// Waits until the writer took everything that was handed in before: whoever asks learns that it works.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub async fn answers(&self) -> Result<(), CommitError> {
+        self.writer.answers().await
     }
 
     /// Finishes what was handed in and stops the writer. Changes that come later are refused.

@@ -10,6 +10,7 @@
 use std::{
     sync::{Arc, Mutex, mpsc as std_mpsc},
     thread::JoinHandle,
+    time::Instant,
 };
 
 use rusqlite::{Connection, params};
@@ -23,6 +24,7 @@ use crate::{
     MAX_BLOB_BYTES, MAX_GROUP, MAX_WAITING, Options,
     change::{Change, Committed, Guard, Recorded, Refusal, Row},
     error::{CommitError, StoreError},
+    measures::{Kept, Measures},
     reader, schema,
     tables::{Key, Table, VERSION},
 };
@@ -36,6 +38,13 @@ const RESERVE_PAGES: u64 = 256;
 type Tables = std::collections::BTreeMap<String, Table>;
 
 enum Job {
+    Write(Write),
+    /// Somebody wants to know whether anybody takes what is handed in.
+    Answer(oneshot::Sender<()>),
+}
+
+/// What is written, and who waits for it.
+enum Write {
     Change(Box<Change>, oneshot::Sender<Result<Committed, CommitError>>),
     Refuse(Box<(Denial, Refusal)>, oneshot::Sender<Result<Recorded, CommitError>>),
 }
@@ -45,6 +54,7 @@ pub(crate) struct Writer {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     broken: Arc<Mutex<Option<String>>>,
+    measures: Kept,
 }
 
 impl Writer {
@@ -57,19 +67,45 @@ impl Writer {
         let writer = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || thread.run(inbox))?;
         let folder =
             std::thread::Builder::new().name("store-checkpoints".to_owned()).spawn(move || fold_back(&path, &folds))?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), threads: Mutex::new(vec![writer, folder]), broken })
+        Ok(Self {
+            jobs: Mutex::new(Some(jobs)),
+            threads: Mutex::new(vec![writer, folder]),
+            broken,
+            measures: Kept::default(),
+        })
     }
 
     pub(crate) async fn commit(&self, change: Change) -> Result<Committed, CommitError> {
-        let (reply, answer) = oneshot::channel();
-        self.hand_in(Job::Change(Box::new(change), reply)).await?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        self.measured(|reply| Write::Change(Box::new(change), reply)).await
     }
 
     pub(crate) async fn refuse(&self, denial: Denial, refusal: Refusal) -> Result<Recorded, CommitError> {
+        self.measured(|reply| Write::Refuse(Box::new((denial, refusal)), reply)).await
+    }
+
+    /// Hands in a job and waits for its answer, which is measured.
+    async fn measured<T>(
+        &self,
+        write: impl FnOnce(oneshot::Sender<Result<T, CommitError>>) -> Write,
+    ) -> Result<T, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.hand_in(Job::Refuse(Box::new((denial, refusal)), reply)).await?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        let began = Instant::now();
+        self.hand_in(Job::Write(write(reply))).await?;
+        let outcome = answer.await.unwrap_or_else(|_| Err(gone()));
+        self.measures.note(began.elapsed(), outcome.is_ok());
+        outcome
+    }
+
+    pub(crate) async fn answers(&self) -> Result<(), CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(Job::Answer(reply)).await?;
+        answer.await.map_err(|_| gone())
+    }
+
+    pub(crate) fn measures(&self) -> Measures {
+        let jobs = self.jobs.lock().expect("no holder of this lock panics");
+        let waiting = jobs.as_ref().map_or(0, |jobs| jobs.max_capacity() - jobs.capacity());
+        self.measures.told(waiting as u64)
     }
 
     async fn hand_in(&self, job: Job) -> Result<(), CommitError> {
@@ -160,13 +196,16 @@ impl Thread {
         let _gone = Gone(Arc::clone(&self.broken));
         let mut group = Vec::with_capacity(MAX_GROUP);
         while let Some(first) = inbox.blocking_recv() {
-            group.push(first);
+            take(&mut group, first);
             // Where processors are scarce, whoever is about to hand something in gets to do so: the group shares one sync.
             std::thread::yield_now();
             while group.len() < MAX_GROUP
                 && let Ok(next) = inbox.try_recv()
             {
-                group.push(next);
+                take(&mut group, next);
+            }
+            if group.is_empty() {
+                continue;
             }
             self.write(&mut group);
         }
@@ -192,7 +231,7 @@ impl Thread {
     }
 
     /// Commits a group and answers everybody in it.
-    fn write(&mut self, group: &mut Vec<Job>) {
+    fn write(&mut self, group: &mut Vec<Write>) {
         let broken = self.broken.lock().expect("no holder of this lock panics").clone();
         let (edge, time) = (self.edge.clone(), self.time);
         let outcome = match broken {
@@ -224,7 +263,7 @@ impl Thread {
     }
 
     /// One transaction. An error here means that nothing of the group was written.
-    fn transact(&mut self, group: &[Job]) -> Result<Vec<Result<Recorded, CommitError>>, CommitError> {
+    fn transact(&mut self, group: &[Write]) -> Result<Vec<Result<Recorded, CommitError>>, CommitError> {
         let sqlite = |e: rusqlite::Error| CommitError::of(&e);
         injected(mishap::at("commit.before_begin"))?;
         self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut s| s.execute([])).map_err(sqlite)?;
@@ -238,8 +277,8 @@ impl Thread {
             self.statement("SAVEPOINT item")?;
             let (edge, time, full) = (self.edge.size(), self.time, tiles.len());
             let outcome = match job {
-                Job::Change(change, _) => self.change(change, &mut tiles),
-                Job::Refuse(refused, _) => self.refusal(&refused.0, &refused.1, &mut tiles),
+                Write::Change(change, _) => self.change(change, &mut tiles),
+                Write::Refuse(refused, _) => self.refusal(&refused.0, &refused.1, &mut tiles),
             };
             if outcome.is_err() {
                 // SQLite gives up the whole transaction on some errors (disk full among them).
@@ -435,6 +474,15 @@ impl Thread {
     }
 }
 
+/// Puts a job into the group, or answers it if there is nothing to write.
+fn take(group: &mut Vec<Write>, job: Job) {
+    match job {
+        Job::Write(write) => group.push(write),
+        // Whoever asked may have gone.
+        Job::Answer(reply) => drop(reply.send(())),
+    }
+}
+
 /// Says that there is no writer any more, however it ended.
 struct Gone(Arc<Mutex<Option<String>>>);
 
@@ -479,13 +527,13 @@ pub(crate) fn describe(key: &Key) -> String {
     values.join("/")
 }
 
-fn answer(job: Job, outcome: Result<Recorded, CommitError>) {
+fn answer(write: Write, outcome: Result<Recorded, CommitError>) {
     // A caller that gave up does not hear that its change was made; the ledger says so.
-    match job {
-        Job::Change(change, reply) => {
+    match write {
+        Write::Change(change, reply) => {
             let _ = reply.send(outcome.map(|r| Committed { warrant: change.permit.spend(r.seq), recorded: r }));
         }
-        Job::Refuse(_, reply) => {
+        Write::Refuse(_, reply) => {
             let _ = reply.send(outcome);
         }
     }

@@ -9,6 +9,7 @@ use axum::{
 };
 use steward_app_node::{Error, Kind, code};
 use steward_naming::TraceId;
+use steward_state::RetryAfter;
 use steward_wire::{FieldProblem, Problem};
 
 /// What a code is appended to, to name its page.
@@ -20,18 +21,31 @@ pub(crate) struct Refused {
     trace: Option<TraceId>,
     /// A status that says more than the error's kind.
     status: Option<StatusCode>,
+    /// When to come back, in seconds.
+    retry_after_s: u64,
 }
 
 impl Refused {
     pub(crate) fn new(error: Error, trace: Option<TraceId>) -> Self {
-        Self { error: Box::new(error), trace, status: None }
+        Self { error: Box::new(error), trace, status: None, retry_after_s: 1 }
     }
 
     /// The same, with a status that says more than the error's kind.
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self { status: Some(status), ..self }
     }
+
+    /// It was too often: when to come back, from what is counted. A wait without end is told as a day.
+    pub(crate) fn too_often(wait: RetryAfter, trace: Option<TraceId>) -> Self {
+        let seconds = wait.ms.div_ceil(1_000).clamp(1, MAX_RETRY_AFTER_S);
+        let message = format!("too many requests; come back in {seconds} s, and ask less often");
+        let error = Error::new(Kind::Unavailable, code::RATE_LIMITED, message);
+        Self { retry_after_s: seconds, ..Self::new(error, trace) }
+    }
 }
+
+/// The longest that anybody is told to wait, in seconds.
+const MAX_RETRY_AFTER_S: u64 = 86_400;
 
 fn status(error: &Error) -> StatusCode {
     match error.kind {
@@ -41,6 +55,7 @@ fn status(error: &Error) -> StatusCode {
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
         Kind::Invalid if error.code == code::BODY_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::Unavailable if error.code == code::RATE_LIMITED => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -61,7 +76,7 @@ fn title(kind: Kind) -> &'static str {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let Self { error, trace, status: said } = self;
+        let Self { error, trace, status: said, retry_after_s } = self;
         let error = *error;
         let trace = trace.map(|t| t.to_string());
         if let Some(context) = error.context() {
@@ -86,8 +101,8 @@ impl IntoResponse for Refused {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
             }
             _ => {}
         }

@@ -8,8 +8,8 @@ use std::{
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    extract::{FromRequest, FromRequestParts, MatchedPath, Path, Query, Request, State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -18,8 +18,15 @@ use steward_app_flows::{authenticate, runs::Runner};
 use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_naming::TraceId;
 use steward_seal::json::{self, JsonError, Limits};
+use steward_state::Rate;
 
-use crate::{MAX_BODY_BYTES, REQUEST_TIMEOUT_S, answer::Refused, node::Node};
+use crate::{
+    MAX_BODY_BYTES, REQUEST_TIMEOUT_S,
+    answer::Refused,
+    node::Node,
+    operations::{Peer, TAKING_AWAY, client, counted_as},
+    served::ELSEWHERE,
+};
 
 /// How often a verb is tried again because something changed under it.
 const ATTEMPTS: u32 = 3;
@@ -30,26 +37,122 @@ const BODY_WITHIN_S: u64 = 15;
 /// The deepest that a request's JSON nests.
 const MAX_DEPTH: usize = 32;
 
+/// How long something that takes leave away waits for its place, in seconds.
+const TAKING_AWAY_WITHIN_S: u64 = 20;
+
+/// For a year, browsers come by TLS only (RFC 6797).
+const ONLY_TLS: &str = "max-age=31536000";
+
 /// Where agents come in.
 const AGENTS: [&str; 2] = ["/mcp", "/openai/"];
 
-/// Lets in what is asked of this node by a name that it has, as far as there is room.
-pub(crate) async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+/// What takes leave away: it has places and a rate of its own, so that nobody is kept from it by what others ask for.
+fn takes_away(method: &Method, path: &str) -> bool {
+    let ends = |before: &str, after: &str| path.strip_prefix(before).is_some_and(|rest| rest.ends_with(after));
+    *method == Method::POST
+        && (path == "/v1/node/halt"
+            || ends("/v1/runs/", "/stop")
+            || ends("/v1/agents/", "/revoke")
+            || ends("/v1/keys/", "/revoke"))
+}
+
+/// How a request is counted: whose address it is from, and whether it takes leave away.
+#[derive(Debug, Clone)]
+struct Counted {
+    address: Option<String>,
+    takes_away: bool,
+}
+
+/// Lets in what is asked of this node by a name that it has, as far as there is room, and counts how it was answered.
+pub(crate) async fn admit(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let peer = request.extensions().get::<Peer>().copied();
+    let address = peer.map(|Peer(peer)| client(peer, request.headers(), &node.operations.proxies));
+    let counted = Counted { address: address.map(counted_as), takes_away: takes_away(&method, request.uri().path()) };
+    request.extensions_mut().insert(counted.clone());
+    let of_agent = is_of_agent(request.uri().path());
+    let mut answer = match limit_address(&node, &counted, request.uri().path()) {
+        Ok(()) => let_in(&node, &counted, request, next).await,
+        Err(refused) => refused.into_response(),
+    };
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        if of_agent {
+            node.count_unauthenticated();
+        }
+        if let Err(refused) = limit_stranger(&node, &counted) {
+            answer = refused.into_response();
+        }
+    }
+    if node.operations.certificate.is_some() {
+        answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
+    }
+    match route {
+        Some(route) => node.served.note(method.as_str(), &route, answer.status().as_u16()),
+        // Methods may be anything here.
+        None => node.served.note(ELSEWHERE, ELSEWHERE, answer.status().as_u16()),
+    }
+    answer
+}
+
+/// What everybody from one address asks together.
+fn limit_address(node: &Node, counted: &Counted, path: &str) -> Result<(), Refused> {
+    let (Some(address), Some(rate)) = (&counted.address, node.operations.limits.address) else { return Ok(()) };
+    if counted.takes_away || path == "/healthz" {
+        return Ok(());
+    }
+    limit(node, &format!("address/{address}"), rate, None)
+}
+
+/// Who comes with no key that is good, by whatever way in, is told so a few times, and then to come back later. Who comes with a good one
+/// from the same address is not kept out by that.
+fn limit_stranger(node: &Node, counted: &Counted) -> Result<(), Refused> {
+    match (&counted.address, node.operations.limits.stranger) {
+        (Some(address), Some(rate)) => limit(node, &format!("stranger/{address}"), rate, None),
+        _ => Ok(()),
+    }
+}
+
+fn is_of_agent(path: &str) -> bool {
+    AGENTS.iter().any(|of_agents| path.starts_with(of_agents))
+}
+
+fn limit(node: &Node, key: &str, rate: Rate, trace: Option<TraceId>) -> Result<(), Refused> {
+    let context = &node.context;
+    node.runner.soft.take(&format!("{}/http/{key}", context.namespace), rate, context.now()).map_err(|wait| {
+        node.count_limited();
+        Refused::too_often(wait, trace)
+    })
+}
+
+fn is_health(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
+async fn let_in(node: &Node, counted: &Counted, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok());
     if !host.is_some_and(|host| node.authorities.iter().any(|a| a.eq_ignore_ascii_case(host))) {
         let error =
             Error::invalid("this node does not go by that name; use the address that it printed when it started");
         return Refused::new(error, None).with_status(StatusCode::MISDIRECTED_REQUEST).into_response();
     }
-    if request.uri().path() == "/healthz" {
+    if is_health(request.uri().path()) {
         return next.run(request).await;
     }
-    let of_agent = AGENTS.iter().any(|of_agents| request.uri().path().starts_with(of_agents));
-    let places = if of_agent { &node.places_of_agents } else { &node.places };
-    match places.try_acquire() {
+    let of_agent = is_of_agent(request.uri().path());
+    let place = if counted.takes_away {
+        // Those wait for their turn, which comes soon: each is short.
+        let waiting = node.places_of_taking_away.acquire();
+        tokio::time::timeout(Duration::from_secs(TAKING_AWAY_WITHIN_S), waiting).await.ok().and_then(Result::ok)
+    } else if of_agent {
+        node.places_of_agents.try_acquire().ok()
+    } else {
+        node.places.try_acquire().ok()
+    };
+    match place {
         // Models think, and tools work, for longer than a request of a person's; what is behind these bounds them itself.
-        Ok(_place) if of_agent => next.run(request).await,
-        Ok(_place) => {
+        Some(_place) if of_agent => next.run(request).await,
+        Some(_place) => {
             let answer = tokio::time::timeout(Duration::from_secs(REQUEST_TIMEOUT_S), next.run(request)).await;
             answer.unwrap_or_else(|_| {
                 let message = "this took too long; what it began is finished all the same: look before asking again";
@@ -57,7 +160,7 @@ pub(crate) async fn admit(State(node): State<Arc<Node>>, request: Request, next:
                 Refused::new(error, None).with_status(StatusCode::REQUEST_TIMEOUT).into_response()
             })
         }
-        Err(_) => {
+        None => {
             let error = Error::new(Kind::Unavailable, code::BUSY, "too many requests at once; come back in a second");
             Refused::new(error, None).into_response()
         }
@@ -69,6 +172,8 @@ pub(crate) struct Visit {
     node: Arc<Node>,
     token: Option<String>,
     trace: TraceId,
+    /// The caller's own trace.
+    joins: Option<String>,
     /// Who came, as it was found before the body was read; for the first attempt.
     came: Mutex<Option<Caller>>,
 }
@@ -79,9 +184,17 @@ impl FromRequestParts<Arc<Node>> for Visit {
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Refused> {
         let context = &node.context;
         let trace = TraceId::new(context.now(), context.dice.as_ref());
-        let visit = Self { node: Arc::clone(node), token: bearer(&parts.headers), trace, came: Mutex::new(None) };
+        let visit = Self {
+            node: Arc::clone(node),
+            token: bearer(&parts.headers),
+            trace,
+            joins: joins(&parts.headers),
+            came: Mutex::new(None),
+        };
         // Nobody sends a body before they have shown a key.
+        let counted = parts.extensions.get::<Counted>();
         let caller = visit.authenticate()?;
+        visit.limit_key(counted, &caller)?;
         *visit.came.lock().expect("no holder of this lock panics") = Some(caller);
         Ok(visit)
     }
@@ -91,6 +204,26 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// The trace that the caller wants this to be found under too: one `traceparent` of the W3C's form (version 00). What is none is
+/// passed over, as the specification asks.
+fn joins(headers: &HeaderMap) -> Option<String> {
+    let mut all = headers.get_all("traceparent").iter();
+    let value = all.next().filter(|_| all.next().is_none())?.to_str().ok()?;
+    let parts: Vec<&str> = value.split('-').collect();
+    let is_hex = |text: &str, len: usize| {
+        text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+    };
+    let is_some = |text: &str| text.bytes().any(|b| b != b'0');
+    match parts[..] {
+        ["00", trace, parent, flags]
+            if is_hex(trace, 32) && is_some(trace) && is_hex(parent, 16) && is_some(parent) && is_hex(flags, 2) =>
+        {
+            Some(value.to_owned())
+        }
+        _ => None,
+    }
 }
 
 impl Visit {
@@ -139,9 +272,20 @@ impl Visit {
         }
     }
 
+    /// Whoever comes with one key comes so often. What takes leave away is counted by itself.
+    fn limit_key(&self, counted: Option<&Counted>, caller: &Caller) -> Result<(), Refused> {
+        let Some(key) = &caller.key else { return Ok(()) };
+        let (what, rate) = match counted {
+            Some(counted) if counted.takes_away => ("away", Some(TAKING_AWAY)),
+            _ => ("key", self.node.operations.limits.key),
+        };
+        rate.map_or(Ok(()), |rate| limit(&self.node, &format!("{what}/{}", key.id), rate, Some(self.trace.clone())))
+    }
+
     fn authenticate(&self) -> Result<Caller, Refused> {
         let token = self.token.as_deref().unwrap_or_default();
         let caller = authenticate(&self.node.context, token, Some(self.trace.clone()));
+        let caller = caller.map(|caller| Caller { joins: self.joins.clone(), ..caller });
         caller.map_err(|error| {
             self.node.count_unauthenticated();
             self.refused(error)

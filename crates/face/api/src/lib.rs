@@ -3,14 +3,20 @@
 //! A request becomes domain words at this door (strict JSON, parsed names), its key becomes a caller, and a verb of the app
 //! floor answers. [`router`] is the table of contents.
 //!
-//! Deliberately absent: TLS (a node listens on loopback until it can do it), sessions and cookies (the console's, later), and any
+//! Deliberately absent: TLS (the binary's, below this), sessions and cookies (the console's, later), and any
 //! decision: what is allowed is decided by the verbs.
 
+mod alerts;
 mod answer;
 mod door;
+mod exposition;
+mod health;
 mod node;
 mod openapi;
+mod operations;
+mod process;
 mod routes;
+mod served;
 
 use std::sync::Arc;
 
@@ -24,9 +30,11 @@ use axum::{
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
+pub use alerts::{RULES, Rule};
 pub use answer::ERROR_URN;
 pub use node::{Node, NodeParts};
 pub use openapi::openapi;
+pub use operations::{AlertRules, Certificate, Limits, Network, NoNetwork, Operations, Peer};
 
 /// The most bytes of a body that carries a file: 8 MiB in base 64, and what is around it.
 pub const MAX_BODY_BYTES: usize = 12 << 20;
@@ -50,6 +58,9 @@ pub const MAX_REQUESTS: usize = 512;
 /// node that agents keep busy.
 pub const MAX_REQUESTS_OF_AGENTS: usize = 256;
 
+/// The most requests that take leave away (halt, stop, revoke) that are worked on at once. The rest waits for its turn.
+pub const MAX_REQUESTS_TAKING_AWAY: usize = 8;
+
 /// Every route.
 pub fn router(node: Arc<Node>) -> Router {
     router_with(node, Router::new())
@@ -58,12 +69,13 @@ pub fn router(node: Arc<Node>) -> Router {
 /// Every route, and those of another way in, which admits nobody by itself but whom it knows: `agents` has those of agents.
 pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
     use routes::{
-        actions, agents, effects, entries, halt, models, open, people, policies, reviews, runs, secrets, state, status,
-        tools,
+        actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, reviews, runs,
+        secrets, state, status, tools,
     };
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
         .route("/healthz", get(open::healthz))
+        .route("/readyz", get(open::readyz))
         .route("/v1/openapi.json", get(openapi::serve))
         .route("/v1/node/identity", get(open::identity))
         .route("/v1/ledger/head", get(open::head))
@@ -125,6 +137,8 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/v1/ledger/export", get(entries::export))
         .route("/v1/node/status", get(status::status))
         .route("/v1/node/doctor", get(status::doctor))
+        .route("/v1/alerts", get(alerts::list))
+        .route("/metrics", get(metrics::metrics))
         .route("/v1/node/halt", post(halt::halt))
         .route("/v1/node/resume", post(halt::resume))
         .with_state(Arc::clone(&node))

@@ -10,8 +10,8 @@ use utoipa::{
 };
 
 use crate::routes::{
-    actions, agents, effects, entries, halt, models, open, people, policies, reviews, runs, secrets, state, status,
-    tools,
+    actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, reviews, runs, secrets,
+    state, status, tools,
 };
 
 #[derive(OpenApi)]
@@ -20,7 +20,7 @@ use crate::routes::{
     modifiers(&Bearer),
     security(("key" = [])),
     paths(
-        open::healthz, serve, open::identity, open::head, open::vkey, open::consistency, open::checkpoint, open::tile,
+        open::healthz, open::readyz, serve, open::identity, open::head, open::vkey, open::consistency, open::checkpoint, open::tile,
         people::login, people::list, people::add, people::disable, people::keys, people::create_key, people::revoke_key,
         agents::list, agents::add, agents::show, agents::revoke, agents::reinstate,
         runs::start, runs::list, runs::show, runs::stop, runs::evidence, runs::handoff,
@@ -32,7 +32,7 @@ use crate::routes::{
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
         policies::list, policies::explain,
         entries::search, entries::show, entries::proof, entries::export,
-        status::status, status::doctor, halt::halt, halt::resume,
+        status::status, status::doctor, alerts::list, metrics::metrics, halt::halt, halt::resume,
     )
 )]
 struct Description;

@@ -15,6 +15,7 @@ use crate::{
         keys::KeyVerb,
         ledger::LedgerVerb,
         login::LoginArgs,
+        logs::LogVerb,
         manual::{CompletionsArgs, ManArgs},
         mcp::McpArgs,
         models::ModelVerb,
@@ -118,6 +119,11 @@ pub enum Command {
     /// The node itself
     #[command(subcommand)]
     Node(NodeVerb),
+    /// What the node logged: read from its home, without the node
+    #[command(subcommand)]
+    Logs(LogVerb),
+    /// What is wrong now, since when, and what to do
+    Alerts,
     /// Look for what is wrong, and say how to mend it
     Doctor,
     /// Print a completion script for a shell
@@ -129,7 +135,7 @@ pub enum Command {
 /// Starts the node.
 #[derive(Debug, Clone, Default, Args)]
 pub struct UpArgs {
-    /// Where to listen, on loopback; port 0 picks one [default: 127.0.0.1:7878]
+    /// Where to listen; port 0 picks one [default: 127.0.0.1:7878]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<std::net::SocketAddr>,
     /// Make a node to try things with: people, agents, and a few actions
@@ -267,6 +273,12 @@ mod tests {
             "ledger export --format jsonl",
             "ledger export --view violations --format csv",
             "node status",
+            "node status --watch",
+            "alerts --json",
+            "logs tail",
+            "logs tail --component store --level warn --lines 5 --since 2h --follow --home h",
+            "logs analyze --archive --json",
+            "--ca ca.pem --node https://steward.example.org alerts",
             "doctor",
             "completions bash",
             "man",
@@ -342,6 +354,9 @@ mod tests {
             "ledger export",
             "ledger export --format xml",
             "completions basic",
+            "logs tail --level loud",
+            "logs tail --follow --archive",
+            "logs",
         ] {
             let words = std::iter::once("steward").chain(line.split(' ').filter(|word| !word.is_empty()));
             assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2, "{line}");

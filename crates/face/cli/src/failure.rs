@@ -35,7 +35,7 @@ impl Exit {
     pub fn of_status(status: u16) -> Self {
         match status {
             400 | 413 | 422 => Self::Misused,
-            503 => Self::Unreachable,
+            429 | 503 => Self::Unreachable,
             _ => Self::Refused,
         }
     }
@@ -117,6 +117,7 @@ impl From<CallError> for Failure {
                     403 if problem.action.is_some() => {
                         problem.action.as_ref().map(|id| format!("see why with `steward action explain {id}`"))
                     }
+                    429 => Some("wait as long as it says, and ask less often".to_owned()),
                     503 => Some("try again in a moment; `steward doctor` says more".to_owned()),
                     500 => Some("the node's log says more; `steward doctor` may too".to_owned()),
                     _ => None,
@@ -177,7 +178,7 @@ mod tests {
             (404, 1),
             (409, 1),
             (410, 1),
-            (429, 1),
+            (429, 3),
             (500, 1),
             (503, 3),
         ] {

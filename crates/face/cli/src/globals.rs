@@ -25,6 +25,16 @@ pub struct Globals {
     /// The node's address, instead of the one in its home: http://127.0.0.1:7878
     #[arg(long, global = true, value_name = "URL", help_heading = "For every command")]
     pub node: Option<String>,
+    /// Of a node at an https address: the authority that its certificate is by, as PEM, instead of those that the system trusts
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "STEWARD_CA",
+        hide_env_values = true,
+        help_heading = "For every command"
+    )]
+    pub ca: Option<PathBuf>,
 }
 
 impl Globals {

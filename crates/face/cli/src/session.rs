@@ -26,6 +26,9 @@ const USUAL_NAMESPACE: &str = "node.internal";
 /// The most bytes of a home's configuration that are read.
 const MAX_CONFIGURATION_BYTES: usize = 256 << 10;
 
+/// The most bytes of a file with authorities: all that a system trusts.
+const MAX_AUTHORITIES_BYTES: usize = 4 << 20;
+
 /// What every verb is given.
 pub(crate) struct Session {
     globals: Globals,
@@ -130,7 +133,18 @@ impl Session {
 
     /// A caller without a key.
     pub(crate) fn stranger(&self) -> Result<Caller, Failure> {
-        Ok(Caller::new(&self.whereabouts()?.address, None)?)
+        self.caller_of(&self.whereabouts()?.address, None)
+    }
+
+    /// A caller of the node at an address, which trusts whom it was told to trust.
+    pub(crate) fn caller_of(&self, address: &str, key: Option<Secret>) -> Result<Caller, Failure> {
+        let authorities = match &self.globals.ca {
+            Some(file) => {
+                Some(home::read_small(file, MAX_AUTHORITIES_BYTES).map_err(|e| Failure::file("read", file, &e))?)
+            }
+            None => None,
+        };
+        Ok(Caller::trusting(address, key, authorities.as_deref())?)
     }
 
     /// A caller with a key, if there is one: that of the environment, else one's own as it is remembered.
@@ -140,7 +154,7 @@ impl Session {
             Some(key) => Some(key),
             None => self.memory()?.node(&whereabouts.identity).credential()?.map(|c| c.secret),
         };
-        Ok(Caller::new(&whereabouts.address, key)?)
+        self.caller_of(&whereabouts.address, key)
     }
 
     /// A caller with a key.

@@ -72,6 +72,12 @@ impl Show {
         Ok(self.out.write_all(bytes)?)
     }
 
+    /// A part of the answer, as `view` writes it.
+    pub(crate) fn view(&mut self, view: impl FnOnce(Looks) -> String) -> Result<(), Failure> {
+        let text = view(self.looks);
+        self.text(&text)
+    }
+
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         Ok(self.out.flush()?)
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod agents;
+pub(crate) mod alerts;
 pub(crate) mod budgets;
 pub(crate) mod effects;
 pub(crate) mod evidence;
@@ -12,6 +13,7 @@ pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod login;
+pub(crate) mod logs;
 pub(crate) mod manual;
 pub(crate) mod mcp;
 pub(crate) mod models;
@@ -66,6 +68,8 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Policy(verb) => policy::carry_out(session, verb).await,
         Command::Ledger(verb) => ledger::carry_out(session, verb).await,
         Command::Node(verb) => node::carry_out(session, verb).await,
+        Command::Logs(verb) => logs::carry_out(session, verb).await,
+        Command::Alerts => alerts::list(session).await,
         Command::Doctor => node::doctor(session).await,
         Command::Completions(completions) => manual::complete(session, &completions, Cli::command()),
         Command::Man(man) => manual::man(session, &man, Cli::command()),

@@ -31,7 +31,7 @@ pub use models::{
     AddModel, BudgetLimits, BudgetList, BudgetRecord, BudgetUsed, ModelList, ModelRecord, ModelTested, SetBudget,
     UsageRecord, UsageReport,
 };
-pub use node::{Check, Doctor, NodeStatus};
+pub use node::{AlertList, AlertRecord, Check, Doctor, NodeStatus};
 pub use people::{AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, Login, PersonList, PersonRecord};
 pub use policies::{ExplainPolicy, PolicyList, PolicyRecord, PolicyVerdict};
 pub use problem::{FieldProblem, Problem};

@@ -45,6 +45,9 @@ pub struct NodeStatus {
     pub disk_free_bytes: u64,
     /// Whether this home was made by `up --demo`.
     pub demo: bool,
+    /// How each part is, seen now.
+    #[serde(default)]
+    pub health: Vec<Check>,
 }
 
 /// One thing that was looked at.
@@ -66,4 +69,36 @@ pub struct Check {
 pub struct Doctor {
     /// The checks.
     pub checks: Vec<Check>,
+}
+
+/// Something that is wrong now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AlertRecord {
+    /// The rule: `disk-low`.
+    pub name: String,
+    /// `warning`, or `failed` if the node does not do what it is for.
+    pub severity: String,
+    /// The part of the node that it is about.
+    pub part: String,
+    /// What it is about, where there can be several: a model, a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// Since when: by the evidence, or else since this process saw it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// By what it is seen.
+    pub evidence: String,
+    /// What to do first.
+    pub mend: String,
+    /// The page with the fault and its mend.
+    pub page: String,
+}
+
+/// What is wrong now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AlertList {
+    /// How many rules were looked at.
+    pub rules: u64,
+    /// What fires.
+    pub alerts: Vec<AlertRecord>,
 }

@@ -8,6 +8,7 @@ mod acting;
 mod common;
 mod evidence;
 mod ledger;
+mod operating;
 mod packets;
 mod people;
 mod policies;

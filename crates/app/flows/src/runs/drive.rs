@@ -10,7 +10,7 @@ use steward_app_node::{Caller, Error, code};
 use steward_clock::mishap;
 use steward_governor::{Command, Phase};
 use steward_ledger::kind;
-use steward_naming::RunId;
+use steward_naming::{Name, RunId};
 use steward_permit::ResourceKind;
 use steward_worker::{EndedBy, Exit, Line, Session};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -71,6 +71,7 @@ async fn drive(
     mut others: mpsc::Receiver<Incoming>,
 ) -> Result<(), Error> {
     let Session { to_agent, mut from_agent, killer, mut exit, .. } = session;
+    let agent = steward_app_runs::find(&runner.context, id)?.state.agent;
     // An agent that speaks otherwise finds its standard input at its end.
     let to_agent = (way == Way::Lines).then_some(to_agent);
     let mut calls = JoinSet::new();
@@ -95,7 +96,7 @@ async fn drive(
             () = live.over() => break,
             Some(done) = calls.join_next(), if !calls.is_empty() => finished = done.map_err(Error::broken)?,
             line = from_agent.recv(), if !closed && turn.is_none() && !alone && calls.len() < MAX_CALLS => match line {
-                Some(line) if way != Way::Lines => tell(id, &line),
+                Some(line) if way != Way::Lines => tell(id, &agent, &line),
                 Some(line) if moves_on(&line) => turn = Some(Asks::Line(line)),
                 Some(line) => _ = calls.spawn(answering(Asks::Line(line))),
                 None => closed = true,
@@ -140,10 +141,10 @@ async fn drive(
 }
 
 /// What an agent writes to its standard output, if that is not how it calls: for whoever reads the node's log.
-fn tell(id: &RunId, line: &Line) {
+fn tell(id: &RunId, agent: &Name, line: &Line) {
     if let Line::Text(text) = line {
         let text: String = steward_naming::visible(text).chars().take(MAX_TOLD).collect();
-        tracing::info!(run.id = id.as_str(), text, "an agent wrote");
+        tracing::info!(run.id = id.as_str(), agent.name = %agent, text, "an agent wrote");
     }
 }
 

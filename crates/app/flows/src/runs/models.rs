@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use steward_app_actions::{Beside, EffectRow, Status, settle_beside};
 use steward_app_models::{self as models, Asks, CallRow, ModelRow, WireName};
 use steward_app_node::{Caller, Error, Kind, Working, code};
+use steward_clock::Timestamp;
 use steward_ledger::kind;
 use steward_model::{
     Answer, BreakerState, ChatRequest, ChatStream, EmbedRequest, Limits, ModelError, Provider, WireKind,
@@ -186,6 +187,20 @@ impl Runner {
             }
         }
         Ok(usable)
+    }
+
+    /// The models whose breakers let nothing, or one trial, through, and since when they do; of one that tries, that is not kept.
+    pub fn open_breakers(&self) -> Vec<(String, Option<Timestamp>)> {
+        let states = self.models.breakers(self.context.now()).into_iter();
+        let open = states.filter_map(|(name, state)| match state {
+            BreakerState::Closed { .. } => None,
+            BreakerState::Open { until, for_ms } => {
+                let ms = i64::try_from(for_ms).unwrap_or(i64::MAX);
+                Some((name, Some(Timestamp::from_unix_ms(until.unix_ms().saturating_sub(ms)))))
+            }
+            BreakerState::HalfOpen { .. } => Some((name, None)),
+        });
+        open.collect()
     }
 
     /// Where the breakers stand of the models that were asked since the node started.

@@ -155,8 +155,14 @@ pub(crate) async fn settle(node: &TestNode) {
         actions::effects(node.context(), &node.admin().await, Some(Status::Unknown), None).await.expect("allowed");
     let reviewer = node.person("rita", &[Role::Reviewer]).await;
     for effect in found {
-        steward_app_flows::reviews::resolve(node.context(), &node.again(&reviewer), &effect.id, false, "its log says so")
-            .await
-            .expect("done");
+        steward_app_flows::reviews::resolve(
+            node.context(),
+            &node.again(&reviewer),
+            &effect.id,
+            false,
+            "its log says so",
+        )
+        .await
+        .expect("done");
     }
 }

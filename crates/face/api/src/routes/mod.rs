@@ -2,9 +2,11 @@
 
 pub(crate) mod actions;
 pub(crate) mod agents;
+pub(crate) mod alerts;
 pub(crate) mod effects;
 pub(crate) mod entries;
 pub(crate) mod halt;
+pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod open;
 pub(crate) mod people;

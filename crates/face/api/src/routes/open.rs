@@ -19,6 +19,7 @@ use utoipa::IntoParams;
 use crate::{
     answer::Refused,
     door::{Asked, Part},
+    health,
     node::Node,
 };
 
@@ -36,6 +37,15 @@ pub(crate) async fn healthz(State(node): State<Arc<Node>>) -> Result<&'static st
             let error = steward_store::CommitError::Closed(reason);
             Err(Refused::new(error.into(), None))
         }
+    }
+}
+
+/// Whether the node does its work: its store takes what is handed in, its background works, and it does not stop.
+#[utoipa::path(get, path = "/readyz", tag = "node", responses((status = 200, description = "`ready`", body = String), (status = 503, description = "it does not, and why")), security(()))]
+pub(crate) async fn readyz(State(node): State<Arc<Node>>) -> Result<&'static str, Refused> {
+    match health::ready(&node).await {
+        Ok(()) => Ok("ready\n"),
+        Err(error) => Err(Refused::new(error, None)),
     }
 }
 

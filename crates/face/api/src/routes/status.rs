@@ -7,18 +7,19 @@ use steward_permit::{Actor, ResourceKind, Role};
 use steward_policy::Mistake;
 use steward_wire::{Check, Doctor, NodeStatus, Problem};
 
-use crate::{answer::Refused, door::Visit, node::Node};
+use crate::{
+    alerts::{self, disk_free},
+    answer::Refused,
+    door::Visit,
+    health,
+    node::Node,
+};
 
 /// Characters of a digest that tell two versions apart where a person looks: the algorithm and eight digits.
 const SHORT_DIGEST: usize = 15;
 
 /// Below this the disk counts as nearly full, in bytes.
 const LOW_DISK_BYTES: u64 = 1 << 30;
-
-fn disk_free(node: &Node) -> Result<u64, Error> {
-    let stat = rustix::fs::statvfs(node.home.path()).map_err(Error::broken)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
 
 fn keystore(node: &Node) -> String {
     match node.runner.keeper().unlocked() {
@@ -27,7 +28,8 @@ fn keystore(node: &Node) -> String {
     }
 }
 
-async fn may_read(context: &Context, caller: &Caller) -> Result<(), Error> {
+/// Whether somebody may look at the node.
+pub(super) async fn may_read(context: &Context, caller: &Caller) -> Result<(), Error> {
     let action = context.action("node.read", ResourceKind::Node, context.namespace.as_str())?;
     context.allow(caller, action, None).await
 }
@@ -51,7 +53,11 @@ pub(crate) async fn status(visit: Visit) -> Result<Json<NodeStatus>, Refused> {
                         steward_app_runs::live_runs(reader)?.len() as u64,
                     ))
                 })?;
+                let looking = std::sync::Arc::clone(&node);
+                let look = move || alerts::look(&looking).map(|firing| health::parts(&looking, &firing));
+                let health = tokio::task::spawn_blocking(look).await.map_err(Error::broken)??;
                 Ok(NodeStatus {
+                    health,
                     version: node.version.to_owned(),
                     namespace: context.namespace.to_string(),
                     origin: context.store.head_key().name().to_owned(),

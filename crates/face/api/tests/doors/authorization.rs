@@ -57,6 +57,7 @@ fn rows() -> Vec<Row> {
     let resolve = json!({"happened": true, "reason": "looked"});
     vec![
         open("/healthz", "/healthz"),
+        open("/readyz", "/readyz"),
         open("/v1/openapi.json", "/v1/openapi.json"),
         open("/v1/ledger/head", "/v1/ledger/head"),
         open("/v1/ledger/vkey", "/v1/ledger/vkey"),
@@ -126,6 +127,8 @@ fn rows() -> Vec<Row> {
         get("/v1/ledger/export", "/v1/ledger/export?format=jsonl", 403, 403),
         get("/v1/node/status", "/v1/node/status", 200, 403),
         get("/v1/node/doctor", "/v1/node/doctor", 200, 403),
+        get("/v1/alerts", "/v1/alerts", 200, 403),
+        get("/metrics", "/metrics", 200, 403),
         post("/v1/node/halt", "/v1/node/halt", why.clone(), 403, 403),
         post("/v1/node/resume", "/v1/node/resume", why, 403, 403),
     ]

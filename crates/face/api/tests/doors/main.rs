@@ -2,6 +2,7 @@
 
 mod authorization;
 mod description;
+mod operations;
 mod refusals;
 mod requests;
 mod reviews;
@@ -16,7 +17,7 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
 use serde_json::Value;
-use steward_api::{Node, NodeParts, router};
+use steward_api::{Node, NodeParts, Operations, Peer, router};
 use steward_permit::{Role, Tier};
 use steward_testkit::{Known, TestNode};
 use tower::ServiceExt as _;
@@ -31,6 +32,8 @@ const MAX_ANSWER: usize = 16 << 20;
 struct House {
     /// Dropped first: it asserts that nothing is left over.
     node: TestNode,
+    /// What the router serves.
+    served: Arc<Node>,
     router: Router,
     operator: Known,
     viewer: Known,
@@ -69,6 +72,11 @@ impl Answer {
 
 impl House {
     async fn new() -> Self {
+        Self::operated(Operations::default()).await
+    }
+
+    /// A house whose node is operated so.
+    async fn operated(operations: Operations) -> Self {
         let node = TestNode::new().await;
         let operator = node.person("olivia", &[Role::Admin, Role::Operator]).await;
         let viewer = node.person("vera", &[Role::Viewer]).await;
@@ -84,8 +92,28 @@ impl House {
             authorities: vec![HOST.to_owned(), "localhost:7878".to_owned()],
             demo: false,
         };
-        let router = router(Arc::new(Node::new(parts)));
-        Self { node, router, operator, viewer, agent, revoked }
+        let served = Arc::new(Node::new(parts).operated(operations));
+        let router = router(Arc::clone(&served));
+        Self { node, served, router, operator, viewer, agent, revoked }
+    }
+
+    /// Asks from an address, as somebody who has this key, or none.
+    async fn ask_from(
+        &self,
+        from: &str,
+        method: Method,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, HOST);
+        if let Some(key) = key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let mut request = request.header(header::CONTENT_TYPE, "application/json").body(body).expect("a request");
+        request.extensions_mut().insert(Peer(from.parse().expect("an address")));
+        self.send(request).await
     }
 
     /// Sends exactly this.

@@ -3,7 +3,7 @@
 use std::{fs, io, path::PathBuf};
 
 use clap::Args;
-use steward_caller::{Caller, Secret};
+use steward_caller::Secret;
 use steward_wire::Login;
 
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) async fn log_in(session: &mut Session, args: LoginArgs) -> Result<(),
     let secret = login_key(session, &args, in_home.as_deref())?;
 
     // The ledger is looked at before the login key is spent, so that a refusal costs nothing.
-    let caller = Caller::new(&whereabouts.address, Some(secret))?;
+    let caller = session.caller_of(&whereabouts.address, Some(secret))?;
     let stranger = session.stranger()?;
     let vkey = stranger.ledger_vkey().await?.vkey;
     let key = heads::parse(&vkey)?;
@@ -70,7 +70,7 @@ pub(crate) async fn log_in(session: &mut Session, args: LoginArgs) -> Result<(),
     };
     node.keep_credential(&credential)?;
     node.keep_vkey(&vkey)?;
-    let known = Caller::new(&whereabouts.address, Some(credential.secret))?;
+    let known = session.caller_of(&whereabouts.address, Some(credential.secret))?;
     watch.see(&head.note, &known).await?;
     if let (Some(file), false, None) = (&in_home, args.key_stdin, &args.key_file) {
         match fs::remove_file(file) {

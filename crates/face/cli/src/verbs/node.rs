@@ -1,6 +1,9 @@
 //! `steward node` and `steward doctor`.
 
-use clap::Subcommand;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use steward_caller::CallError;
 use steward_wire::{Check, Doctor, NodeStatus};
 
 use crate::{
@@ -14,12 +17,27 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum NodeVerb {
     /// What it is and does, measured now
-    Status,
+    Status(StatusArgs),
 }
+
+/// How the status is shown.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Go on showing it, every two seconds, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// How often a status that is watched is measured anew.
+const WATCH_EVERY_MS: u64 = 2_000;
+
+/// What clears a terminal and puts the cursor at its beginning.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
 pub(crate) async fn carry_out(session: &mut Session, verb: NodeVerb) -> Result<(), Failure> {
     match verb {
-        NodeVerb::Status => {
+        NodeVerb::Status(StatusArgs { watch: true }) => watch(session).await,
+        NodeVerb::Status(StatusArgs { watch: false }) => {
             let caller = session.caller()?;
             session.check_head(&caller).await?;
             let status = caller.node_status().await?;
@@ -32,6 +50,36 @@ pub(crate) async fn carry_out(session: &mut Session, verb: NodeVerb) -> Result<(
             }
             Ok(())
         }
+    }
+}
+
+/// Shows the status again and again, until Ctrl-C.
+async fn watch(session: &mut Session) -> Result<(), Failure> {
+    tokio::select! {
+        // First, so that it is waited for from the beginning.
+        biased;
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        ended = again_and_again(session) => ended,
+    }
+}
+
+/// A node that does not answer is said to, and asked again.
+async fn again_and_again(session: &mut Session) -> Result<(), Failure> {
+    let caller = session.caller()?;
+    let address = caller.address().to_owned();
+    loop {
+        match caller.node_status().await {
+            Ok(status) => session.show.answer(&status, |status, looks| {
+                let clear = if looks.is_terminal { CLEAR } else { "" };
+                format!("{clear}{}", status_view(status, &address, looks))
+            })?,
+            Err(error @ (CallError::Unreachable { .. } | CallError::Unreadable(_))) => {
+                session.show.aside(&Failure::from(error).message);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        session.show.flush()?;
+        tokio::time::sleep(Duration::from_millis(WATCH_EVERY_MS)).await;
     }
 }
 
@@ -132,6 +180,18 @@ fn status_view(status: &NodeStatus, address: &str, looks: Looks) -> String {
         ("strangers".to_owned(), format!("{} requests without a valid key", status.unauthenticated).into()),
         ("disk".to_owned(), format!("{} free", bytes(status.disk_free_bytes)).into()),
     ]);
+    for part in &status.health {
+        let ink = match part.status.as_str() {
+            "ok" => continue,
+            "warning" => Ink::Warn,
+            _ => Ink::Bad,
+        };
+        lines.push((part.name.clone(), Word::new(format!("{}: {}", part.status, part.found), ink)));
+    }
+    let well = status.health.iter().filter(|part| part.status == "ok").count();
+    if !status.health.is_empty() {
+        lines.push(("health".to_owned(), format!("{well} of {} parts are well", status.health.len()).into()));
+    }
     facts_of(looks, &lines)
 }
 
@@ -185,6 +245,10 @@ mod tests {
             unauthenticated: 9,
             disk_free_bytes: 53_687_091_200,
             demo: true,
+            health: vec![
+                check("store", "ok", "it works".into(), None),
+                check("models", "warning", "`fast` is not asked".into(), Some("look at the provider".into())),
+            ],
         };
         expect![[r#"
             node       acme.internal (demo)
@@ -203,6 +267,8 @@ mod tests {
             keystore   unlocked by the key file keys/keeper.key
             strangers  9 requests without a valid key
             disk       50.0 GiB free
+            models     warning: `fast` is not asked
+            health     1 of 2 parts are well
         "#]]
         .assert_eq(&status_view(&status, "http://127.0.0.1:7878", Looks::default()));
     }
