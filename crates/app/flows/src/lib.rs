@@ -6,11 +6,15 @@ mod authenticate;
 mod gateway;
 mod open;
 mod outside;
+mod rollback;
 pub mod runs;
 mod tend;
+mod upgrade;
 
 pub use authenticate::authenticate;
 pub use gateway::{Gateway, GatewayParts, ServerView, ToolView};
 pub use open::{DOCUMENT_KEY, OpenError, Opened, Settings, TREE_HEAD_KEY, Workers, close, migrations, open};
 pub use outside::act;
+pub use rollback::{Accepted, accept_rollback};
 pub use tend::{Tended, tend};
+pub use upgrade::{Look, check_upgrade};

@@ -6,9 +6,9 @@ use steward_wire::{
     AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide, DecisionRecord, Doctor,
     EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy, Explanation, ExportQuery,
     HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LedgerHead, Login, ModelList, ModelRecord,
-    ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict, Reason, ResolveEffect,
-    RevocationRecord, RunDetail, RunList, RunRecord, SearchQuery, SetBudget, StartRun, StateList, ToolServerList,
-    ToolServerRecord, UsageReport, VerifierKey,
+    ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict, Reason, RedactionRecord,
+    ResolveEffect, RevocationRecord, RunDetail, RunList, RunRecord, SearchQuery, SetBudget, StartRun, StateList,
+    ToolServerList, ToolServerRecord, UsageReport, VerifierKey,
 };
 
 use crate::{
@@ -322,6 +322,11 @@ impl Caller {
     /// `GET /v1/ledger/entries/{seq}/proof`.
     pub async fn prove(&self, seq: u64) -> Result<InclusionProof, CallError> {
         self.get(&["v1", "ledger", "entries", &seq.to_string(), "proof"]).await
+    }
+
+    /// `POST /v1/ledger/entries/{seq}/redact`: erases its body and salt.
+    pub async fn redact(&self, seq: u64, reason: &Reason) -> Result<RedactionRecord, CallError> {
+        self.post(&["v1", "ledger", "entries", &seq.to_string(), "redact"], reason).await
     }
 
     /// `GET /v1/ledger/consistency`: the proof that the tree of `to` entries continues that of `from`.

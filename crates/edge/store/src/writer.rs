@@ -14,7 +14,7 @@ use std::{
 
 use rusqlite::{Connection, params};
 use steward_clock::{Clock, Dice, Timestamp, mishap};
-use steward_ledger::{Body, Cell, Edge, Leaf, RowDigest, Salt, TileId, TreeHead, leaf_hash, tile_root};
+use steward_ledger::{Body, Cell, Edge, Leaf, Redaction, RowDigest, Salt, TileId, TreeHead, leaf_hash, tile_root};
 use steward_permit::Denial;
 use steward_seal::SigningKey;
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +30,9 @@ use crate::{
 /// After so many entries the log is folded back into the database.
 const CHECKPOINT_EVERY: u64 = 2_000;
 
+/// How long folding all of the log back waits for those who read.
+const FOLDING_WAITS: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Pages beyond the limit that urgent changes may use: 1 MiB, some hundred of them.
 const RESERVE_PAGES: u64 = 256;
 
@@ -38,6 +41,7 @@ type Tables = std::collections::BTreeMap<String, Table>;
 enum Job {
     Change(Box<Change>, oneshot::Sender<Result<Committed, CommitError>>),
     Refuse(Box<(Denial, Refusal)>, oneshot::Sender<Result<Recorded, CommitError>>),
+    Fold(oneshot::Sender<bool>),
 }
 
 /// The handle of the writer's thread.
@@ -45,10 +49,12 @@ pub(crate) struct Writer {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     broken: Arc<Mutex<Option<String>>>,
+    behind: Option<String>,
 }
 
 impl Writer {
     pub(crate) fn start(connection: Connection, origin: String, options: Options) -> Result<Self, StoreError> {
+        let behind = options.behind.clone();
         let path = connection.path().map(str::to_owned).unwrap_or_default();
         let broken = Arc::new(Mutex::new(None));
         let (fold, folds) = std_mpsc::sync_channel(1);
@@ -57,19 +63,37 @@ impl Writer {
         let writer = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || thread.run(inbox))?;
         let folder =
             std::thread::Builder::new().name("store-checkpoints".to_owned()).spawn(move || fold_back(&path, &folds))?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), threads: Mutex::new(vec![writer, folder]), broken })
+        Ok(Self { jobs: Mutex::new(Some(jobs)), threads: Mutex::new(vec![writer, folder]), broken, behind })
     }
 
     pub(crate) async fn commit(&self, change: Change) -> Result<Committed, CommitError> {
+        if change.opens_origin.is_none() {
+            self.is_not_behind()?;
+        }
         let (reply, answer) = oneshot::channel();
         self.hand_in(Job::Change(Box::new(change), reply)).await?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
     pub(crate) async fn refuse(&self, denial: Denial, refusal: Refusal) -> Result<Recorded, CommitError> {
+        self.is_not_behind()?;
         let (reply, answer) = oneshot::channel();
         self.hand_in(Job::Refuse(Box::new((denial, refusal)), reply)).await?;
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    pub(crate) async fn fold(&self) -> Result<bool, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(Job::Fold(reply)).await?;
+        answer.await.map_err(|_| gone())
+    }
+
+    pub(crate) fn behind(&self) -> Option<&str> {
+        self.behind.as_deref()
+    }
+
+    fn is_not_behind(&self) -> Result<(), CommitError> {
+        self.behind.clone().map_or(Ok(()), |why| Err(CommitError::RolledBack(why)))
     }
 
     async fn hand_in(&self, job: Job) -> Result<(), CommitError> {
@@ -168,33 +192,46 @@ impl Thread {
             {
                 group.push(next);
             }
-            self.write(&mut group);
+            let folds: Vec<Job> = group.extract_if(.., |job| matches!(job, Job::Fold(_))).collect();
+            if !group.is_empty() {
+                self.write(&mut group);
+            }
+            for job in folds {
+                if let Job::Fold(reply) = job {
+                    let _ = reply.send(self.fold_all());
+                }
+            }
         }
         self.fold_all();
     }
 
-    /// Folds all of the log back when the store is closed, so that its file alone is whole: who copies it then has everything.
-    fn fold_all(&self) {
+    /// Folds all of the log back, when it is asked for and when the store is closed, so that its file alone is whole: who copies it then
+    /// has everything. Says whether nothing is left of the log.
+    fn fold_all(&self) -> bool {
         if self.broken.lock().expect("no holder of this lock panics").is_some() {
-            return;
+            return false;
         }
         // Not for long: whoever still reads may go on, and the next start reads the log all the same.
-        let folded = self.connection.busy_timeout(std::time::Duration::from_secs(1)).and_then(|()| {
+        let folded = self.connection.busy_timeout(FOLDING_WAITS).and_then(|()| {
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
         });
+        if let Err(error) = self.connection.busy_timeout(schema::WRITER_WAITS) {
+            tracing::warn!(%error, "could not set how long the writer waits");
+        }
         match folded {
-            Ok(false) => {}
+            Ok(false) => return true,
             Ok(true) => {
                 tracing::info!("the write-ahead log could not be folded back, because somebody reads; it is kept")
             }
             Err(error) => tracing::warn!(%error, "could not fold the write-ahead log back"),
         }
+        false
     }
 
     /// Commits a group and answers everybody in it.
     fn write(&mut self, group: &mut Vec<Job>) {
         let broken = self.broken.lock().expect("no holder of this lock panics").clone();
-        let (edge, time) = (self.edge.clone(), self.time);
+        let (edge, time, origin) = (self.edge.clone(), self.time, self.origin.clone());
         let outcome = match broken {
             Some(reason) => Err(CommitError::Closed(reason)),
             None => self.transact(group),
@@ -212,7 +249,7 @@ impl Thread {
                 }
             }
             Err(error) => {
-                (self.edge, self.time) = (edge, time);
+                (self.edge, self.time, self.origin) = (edge, time, origin);
                 if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {
                     self.stop("a transaction could not be rolled back");
                 }
@@ -240,6 +277,7 @@ impl Thread {
             let outcome = match job {
                 Job::Change(change, _) => self.change(change, &mut tiles),
                 Job::Refuse(refused, _) => self.refusal(&refused.0, &refused.1, &mut tiles),
+                Job::Fold(_) => unreachable!("folds are taken out of the group before"),
             };
             if outcome.is_err() {
                 // SQLite gives up the whole transaction on some errors (disk full among them).
@@ -314,10 +352,57 @@ impl Thread {
             body.blobs.push(*digest);
         }
         body.detail = change.detail.clone();
+        if let Some(entry) = change.erases {
+            let (redaction, rows) = self.erase(entry)?;
+            redaction.write(&mut body.detail);
+            body.rows.extend(rows);
+        }
         body.outcome = change.outcome.clone();
         body.confidence_bp = change.confidence_bp;
         body.trace = change.trace.clone();
-        self.append(change.kind, &body, now, tiles)
+        let recorded = self.append(change.kind, &body, now, tiles)?;
+        if let Some(origin) = &change.opens_origin {
+            self.origin.clone_from(origin);
+        }
+        Ok(recorded)
+    }
+
+    /// Erases body and salt of an entry, and the columns that say something of them. Gives what is left of it, and the digests of the rows
+    /// that it alone vouched for.
+    fn erase(&self, entry: u64) -> Result<(Redaction, Vec<RowDigest>), CommitError> {
+        let sqlite = |e: rusqlite::Error| CommitError::of(&e);
+        let stored = reader::entry(&self.connection, entry).map_err(|e| CommitError::Broken(e.to_string()))?;
+        let gone = || CommitError::Stale { table: "ledger_entry".to_owned(), key: entry.to_string() };
+        let stored = stored.ok_or_else(gone)?;
+        let body = stored.read_body().map_err(|e| CommitError::Broken(e.to_string()))?.ok_or_else(gone)?;
+        let mut rows = Vec::new();
+        for row in body.rows {
+            let Some(table) = self.tables.get(&row.table) else { continue };
+            let version = table.version(&self.connection, &in_order(&table.key, &row.key)?).map_err(sqlite)?;
+            // What a later entry wrote, that one vouches for.
+            let is_last = match row.digest {
+                Some(_) => version == Some(entry),
+                None => version.is_none(),
+            };
+            if is_last {
+                rows.push(row);
+            }
+        }
+        self.connection
+            .execute(
+                "UPDATE ledger_entry SET actor = '', subject = '', salt = NULL, body = NULL WHERE seq = ?1",
+                params![entry],
+            )
+            .map_err(sqlite)?;
+        let left = Redaction {
+            entry,
+            namespace: stored.namespace,
+            action: stored.action,
+            decision: stored.decision,
+            decision_id: stored.decision_id,
+            trace: stored.trace,
+        };
+        Ok((left, rows))
     }
 
     fn refusal(
@@ -488,6 +573,7 @@ fn answer(job: Job, outcome: Result<Recorded, CommitError>) {
         Job::Refuse(_, reply) => {
             let _ = reply.send(outcome);
         }
+        Job::Fold(_) => unreachable!("folds are taken out of the group before"),
     }
 }
 

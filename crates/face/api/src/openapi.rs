@@ -28,7 +28,7 @@ use crate::routes::{
         models::list, models::add, models::test, models::remove, models::budgets, models::set_budget, models::usage,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
         policies::list, policies::explain,
-        entries::search, entries::show, entries::proof, entries::export,
+        entries::search, entries::show, entries::proof, entries::redact, entries::export,
         status::status, status::doctor, halt::halt, halt::resume,
     )
 )]

@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod agents;
+pub(crate) mod backup;
 pub(crate) mod budgets;
 pub(crate) mod effects;
 pub(crate) mod evidence;
@@ -20,6 +21,7 @@ pub(crate) mod packets;
 pub(crate) mod people;
 pub(crate) mod policy;
 pub(crate) mod proofs;
+pub(crate) mod redact;
 pub(crate) mod run_view;
 pub(crate) mod runs;
 pub(crate) mod state;
@@ -61,6 +63,11 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Policy(verb) => policy::carry_out(session, verb).await,
         Command::Ledger(verb) => ledger::carry_out(session, verb).await,
         Command::Node(verb) => node::carry_out(session, verb).await,
+        Command::Redact(args) => redact::redact(session, args).await,
+        Command::Backup(verb) => backup::carry_out(session, verb),
+        Command::Upgrade(_) => {
+            Err(Failure::misused("an upgrade is not checked from here").hint("run the program `steward`"))
+        }
         Command::Doctor => node::doctor(session).await,
         Command::Completions(completions) => manual::complete(session, &completions, Cli::command()),
         Command::Man(man) => manual::man(session, &man, Cli::command()),

@@ -4,6 +4,7 @@
 //! One node serves each story; what a story needs it does itself.
 
 mod acting;
+mod backups;
 #[path = "../common/mod.rs"]
 mod common;
 mod evidence;
@@ -11,6 +12,7 @@ mod ledger;
 mod packets;
 mod people;
 mod policies;
+mod redacting;
 mod runs;
 mod shown;
 mod starters;
