@@ -112,3 +112,23 @@ async fn whoever_reads_an_older_state_keeps_the_log() {
     assert_eq!(there(&world), BTreeSet::new());
     store.commit(saying(&world, 4)).await.expect("the writer goes on");
 }
+
+/// The twin: what is only unlinked, and not overwritten, still stands in the file, and the search finds it.
+#[tokio::test]
+async fn what_is_not_overwritten_is_found() {
+    let world = World::new();
+    let store = world.open();
+    for n in 0..20 {
+        store.commit(saying(&world, n)).await.expect("commits");
+    }
+    drop(store);
+    let sql = rusqlite::Connection::open(world.path()).expect("it opens");
+    sql.execute_batch(
+        "PRAGMA secure_delete = OFF;
+         UPDATE ledger_entry SET actor = '', subject = '', salt = NULL, body = NULL;
+         PRAGMA wal_checkpoint(TRUNCATE);",
+    )
+    .expect("it runs");
+    drop(sql);
+    assert!(there(&world).len() > 10, "{:?}", there(&world));
+}
