@@ -95,10 +95,12 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     let _ = fs::remove_file(home.address());
     let context = opened.context;
     let roles = vec![Role::Operator, Role::Admin];
-    let is_behind = context.store.behind().is_some();
-    if is_behind {
+    let way_in = match context.store.behind() {
         // Nothing is recorded, so that nobody is enrolled either.
-    } else if let Some(way_in) = steward_app_people::bootstrap(&context, operator, roles).await? {
+        Some(_) => None,
+        None => steward_app_people::bootstrap(&context, operator, roles).await?,
+    };
+    if let Some(way_in) = way_in {
         write_private(&home.login_key(), format!("{}\n", way_in.secret.reveal()).as_bytes())?;
     }
     // From here on a signal is kept until there is something to stop; before, it ends the process, which harms nothing.
