@@ -7,6 +7,7 @@ mod demo_agent;
 mod doors;
 mod invocation;
 mod notify;
+mod offline;
 mod offline_agent;
 mod tls;
 mod up;
@@ -14,8 +15,8 @@ mod up;
 use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser as _;
-use steward_app_node::system::SystemClock;
-use steward_cli::{Cli, Command};
+use steward_app_node::system::{SystemClock, SystemDice};
+use steward_cli::{BackupVerb, Cli, Command, UpgradeVerb};
 
 /// A request makes a few hundred small things and drops them; the allocator of the C library takes a fifth of the time for that.
 #[global_allocator]
@@ -50,20 +51,25 @@ fn main() -> ExitCode {
         }
     };
     runtime.block_on(async {
+        let failed = |code: u8, error: anyhow::Error| {
+            eprintln!("error: {error:#}");
+            ExitCode::from(code)
+        };
         match &cli.command {
-            Command::Up(arguments) => {
-                let failed = |code: u8, error: anyhow::Error| {
-                    eprintln!("error: {error:#}");
-                    ExitCode::from(code)
-                };
-                match up::plan(&cli.globals, arguments) {
-                    Err(error) => failed(MISUSED, error),
-                    Ok(plan) => {
-                        up::up(plan).await.map_or_else(|error| failed(FAILED, error), |()| ExitCode::from(DONE))
-                    }
-                }
-            }
-            _ => steward_cli::run(cli, Arc::new(SystemClock), env!("CARGO_PKG_VERSION")).await,
+            Command::Backup(BackupVerb::Accept(arguments)) => match offline::accept(&cli.globals, arguments).await {
+                Ok(()) => ExitCode::from(DONE),
+                Err(error) => failed(FAILED, error),
+            },
+            Command::Upgrade(UpgradeVerb::Check) => match offline::check_before_upgrade(&cli.globals) {
+                Ok(true) => ExitCode::from(DONE),
+                Ok(false) => ExitCode::from(FAILED),
+                Err(error) => failed(MISUSED, error),
+            },
+            Command::Up(arguments) => match up::plan(&cli.globals, arguments) {
+                Err(error) => failed(MISUSED, error),
+                Ok(plan) => up::up(plan).await.map_or_else(|error| failed(FAILED, error), |()| ExitCode::from(DONE)),
+            },
+            _ => steward_cli::run(cli, Arc::new(SystemClock), Arc::new(SystemDice), env!("CARGO_PKG_VERSION")).await,
         }
     })
 }

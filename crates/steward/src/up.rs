@@ -79,15 +79,7 @@ pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
     let home = Home::new(globals.home()?);
     let is_new = !home.store().exists();
     let configuration = configure(&home, arguments, is_new)?;
-    let settings = Settings {
-        home: home.clone(),
-        namespace: configuration.namespace()?,
-        max_store_bytes: (configuration.max_store_bytes > 0).then_some(configuration.max_store_bytes),
-        http_allow: configuration.http_allow.clone(),
-        model_timeouts: steward_model::Timeouts::default(),
-        keeper: configuration.keeper()?,
-        worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
-    };
+    let settings = settings(&home, &configuration)?;
     let (listen, operator) = (configuration.listen()?, configuration.operator()?);
     let tls = match configuration.certificate()? {
         Some((certificate, key)) => Some(Arc::new(Tls::read(certificate, key)?)),
@@ -104,6 +96,22 @@ pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
     };
     start_logging(&configuration.log, &logs)?;
     Ok(Plan { home, is_new, configuration, listen, operator, settings, operations, logs, tls })
+}
+
+/// What a configuration means for a home.
+///
+/// # Errors
+/// Something in it does not make sense.
+pub(crate) fn settings(home: &Home, configuration: &Configuration) -> Result<Settings> {
+    Ok(Settings {
+        home: home.clone(),
+        namespace: configuration.namespace()?,
+        max_store_bytes: (configuration.max_store_bytes > 0).then_some(configuration.max_store_bytes),
+        http_allow: configuration.http_allow.clone(),
+        model_timeouts: steward_model::Timeouts::default(),
+        keeper: configuration.keeper()?,
+        worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
+    })
 }
 
 /// Starts the node, and serves until it is told to stop.
@@ -124,7 +132,12 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     let _ = fs::remove_file(home.address());
     let context = opened.context;
     let roles = vec![Role::Operator, Role::Admin];
-    if let Some(way_in) = steward_app_people::bootstrap(&context, operator, roles).await? {
+    let way_in = match context.store.behind() {
+        // Nothing is recorded, so that nobody is enrolled either.
+        Some(_) => None,
+        None => steward_app_people::bootstrap(&context, operator, roles).await?,
+    };
+    if let Some(way_in) = way_in {
         write_private(&home.login_key(), format!("{}\n", way_in.secret.reveal()).as_bytes())?;
     }
     // From here on a signal is kept until there is something to stop; before, it ends the process, which harms nothing.
@@ -357,7 +370,9 @@ impl Signals {
 /// Says where to look and what to try.
 async fn greet(configuration: &Configuration, home: &Home, url: &str, context: &Context) -> Result<()> {
     let mut out = String::new();
-    if configuration.demo {
+    if let Some(why) = context.store.behind() {
+        out.push_str(&format!("\nROLLED BACK, and read-only: {why}\n"));
+    } else if configuration.demo {
         out.push_str(&demo::run(home, url, context).await.context("the demo")?);
     }
     let steward = command(home.path());

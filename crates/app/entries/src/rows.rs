@@ -3,6 +3,7 @@
 use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
 use steward_clock::Timestamp;
+use steward_ledger::kind;
 use steward_store::{EntryRow, Migration, Reader, StoreError};
 
 /// The views, as they came to be. Readable as SQL too.
@@ -154,6 +155,16 @@ pub fn denied_since(
 pub fn time_of(reader: &Reader<'_>, seq: u64) -> Result<Option<Timestamp>, StoreError> {
     let found = reader.entries("WHERE seq = ?1", &[&seq])?;
     Ok(found.into_iter().next().map(|entry| entry.time))
+}
+
+/// The entry that says that this one's body was erased.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn redaction(reader: &Reader<'_>, entry: u64) -> Result<Option<u64>, StoreError> {
+    let subject = crate::redact::subject(entry);
+    let found = reader.entries("WHERE subject = ?1 AND kind = ?2 LIMIT 1", &[&subject, &kind::LEDGER_REDACTED])?;
+    Ok(found.first().map(|entry| entry.seq))
 }
 
 /// Calls `each` with every entry from the first on, until it says that nobody listens.

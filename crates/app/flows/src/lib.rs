@@ -7,13 +7,17 @@ mod gateway;
 mod open;
 mod outside;
 pub mod reviews;
+mod rollback;
 pub mod runs;
 mod secrets;
 pub mod standing;
 mod tend;
+mod upgrade;
 
 pub use authenticate::authenticate;
 pub use gateway::{Gateway, GatewayParts, ServerView, ToolView};
 pub use open::{DOCUMENT_KEY, OpenError, Opened, Settings, TREE_HEAD_KEY, Workers, close, migrations, open};
 pub use outside::act;
+pub use rollback::{Accepted, accept_rollback};
 pub use tend::{Tended, tend};
+pub use upgrade::{Look, check_upgrade};

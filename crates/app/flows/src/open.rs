@@ -17,12 +17,13 @@ use steward_keeper::{Keeper, Place, Unlock};
 use steward_ledger::kind;
 use steward_naming::{Namespace, TraceId};
 use steward_permit::ResourceKind;
-use steward_policy::Mistake;
+use steward_policy::{Mistake, Sources};
 use steward_store::{Migration, Options, Store, StoreError};
 use steward_worker::{EffectError, Folders, Launcher, LauncherSettings, Worker};
 
 use crate::{
     gateway::{Gateway, GatewayParts},
+    rollback,
     runs::{Recovered, Runner, RunnerParts},
 };
 
@@ -154,28 +155,32 @@ pub fn migrations() -> Vec<Migration> {
     .concat()
 }
 
-/// Opens a node's home, makes what is missing, and settles what was left behind.
-///
-/// # Errors
-/// [`OpenError`].
-pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Result<Opened, OpenError> {
+/// A home that is taken, with its store open and its policy compiled. Nothing is recorded yet.
+pub(crate) struct Begun {
+    pub(crate) context: Arc<Context>,
+    files: Result<Sources, FilesError>,
+    is_new: bool,
+    pub(crate) lock: File,
+}
+
+/// Takes a node's home, and makes what is missing.
+pub(crate) fn begin(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Result<Begun, OpenError> {
     let Settings { home, namespace, .. } = settings;
     home.prepare()?;
-    let allow = AllowList::parse(&settings.http_allow).map_err(OpenError::Hosts)?;
     let lock = home.lock()?;
     steward_app_policies::install(&home.policies())?;
     let tree_head_key = home.signing_key(TREE_HEAD_KEY, dice.as_ref())?;
     let document_key = home.signing_key(DOCUMENT_KEY, dice.as_ref())?;
-    let unique = TraceId::new(clock.now(), dice.as_ref()).as_str().trim_start_matches("trc_").to_lowercase();
     let store = Store::open(
         &home.store(),
         Options {
             clock: Arc::clone(&clock),
             dice: Arc::clone(&dice),
             tree_head_key,
-            new_origin: format!("{namespace}/ledger/{unique}"),
+            new_origin: new_origin(namespace, clock.as_ref(), dice.as_ref()),
             migrations: migrations(),
             max_bytes: settings.max_store_bytes,
+            behind: rollback::why(home)?,
         },
     )?;
     let found = store.head_key().name().split('/').next().unwrap_or_default().to_owned();
@@ -204,6 +209,29 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
         policy,
         document_key,
     }));
+    Ok(Begun { context, files, is_new, lock })
+}
+
+/// An origin that no other ledger has.
+pub(crate) fn new_origin(namespace: &Namespace, clock: &dyn Clock, dice: &dyn Dice) -> String {
+    let unique = TraceId::new(clock.now(), dice).as_str().trim_start_matches("trc_").to_lowercase();
+    format!("{namespace}/ledger/{unique}")
+}
+
+/// Opens a node's home, makes what is missing, and settles what was left behind. A home that is behind a head that somebody keeps is
+/// opened to be read: nothing is recorded, settled or started.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Result<Opened, OpenError> {
+    let allow = AllowList::parse(&settings.http_allow).map_err(OpenError::Hosts)?;
+    let Begun { context, files, is_new, lock } = begin(settings, clock, dice)?;
+    if let Some(why) = context.store.behind() {
+        tracing::error!(why, "this node is behind a head that is known, and writes nothing");
+        let runner = runner(settings, &context, allow, (None, why.to_owned()))?;
+        let (settled, recovered) = (Settled::default(), Recovered::default());
+        return Ok(Opened { context, runner, settled, recovered, mistakes: Vec::new(), is_new, lock });
+    }
     // Not the same as being new: a first start may have died between its first two records.
     if context.store.read(|reader| reader.size())? == 0 {
         record(&context, "ledger.create", ResourceKind::Ledger, kind::LEDGER_CREATED).await?;
@@ -219,11 +247,25 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
         }
     }
     record(&context, "node.start", ResourceKind::Node, kind::NODE_STARTED).await?;
-    let (worker, no_worker) = worker(settings, &context);
+    let runner = runner(settings, &context, allow, worker(settings, &context))?;
+    let recovered = runner.recover().await?;
+    // Each ended with its run; nothing is left, unless that went wrong.
+    steward_app_secrets::end_left_over(&context).await?;
+    Ok(Opened { context, runner, settled, recovered, mistakes, is_new, lock })
+}
+
+/// What drives runs, with whoever starts processes, or why nobody does.
+fn runner(
+    settings: &Settings,
+    context: &Arc<Context>,
+    allow: AllowList,
+    (worker, no_worker): (Option<Arc<dyn Worker>>, String),
+) -> Result<Arc<Runner>, OpenError> {
+    let home = &settings.home;
     let (programs, scratch) = (home.programs(), home.runs());
-    let keeper = keeper(settings, &context)?;
+    let keeper = keeper(settings, context)?;
     let gateway = Gateway::new(GatewayParts {
-        context: Arc::clone(&context),
+        context: Arc::clone(context),
         worker: worker.clone(),
         programs: programs.clone(),
         data: home.tools(),
@@ -232,7 +274,7 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
     let models =
         steward_model::Caller::new(Arc::clone(&context.clock), Arc::clone(&context.dice), settings.model_timeouts);
     let parts = RunnerParts {
-        context: Arc::clone(&context),
+        context: Arc::clone(context),
         worker,
         no_worker,
         gateway,
@@ -242,11 +284,7 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice
         programs,
         scratch,
     };
-    let runner = Arc::new(Runner::new(parts));
-    let recovered = runner.recover().await?;
-    // Each ended with its run; nothing is left, unless that went wrong.
-    steward_app_secrets::end_left_over(&context).await?;
-    Ok(Opened { context, runner, settled, recovered, mistakes, is_new, lock })
+    Ok(Arc::new(Runner::new(parts)))
 }
 
 /// The node's secrets. One whose keystore is locked starts all the same: whatever needs a secret of it is refused.
@@ -298,6 +336,10 @@ pub async fn close(context: &Context, runner: &Runner) -> Result<(), Error> {
     runner.gateway.close().await;
     if tokio::time::timeout(Duration::from_secs(SETTLE_WITHIN_S), context.under_way.none()).await.is_err() {
         tracing::warn!("effects are still under way; the next start settles them");
+    }
+    if context.store.behind().is_some() {
+        context.store.close();
+        return Ok(());
     }
     let counted = context.record_counted_denials(true).await;
     let stopped = record(context, "node.stop", ResourceKind::Node, kind::NODE_STOPPED).await;

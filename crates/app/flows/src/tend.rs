@@ -29,6 +29,10 @@ pub struct Tended {
 /// The first that failed: the store cannot write, or the files cannot be read. The next round tries again.
 pub async fn tend(runner: &Runner, policies: &Path, tended: &mut Tended) -> Result<(), Error> {
     let context = &runner.context;
+    // What is behind a head that is known writes nothing, until it is opened anew.
+    if context.store.behind().is_some() {
+        return Ok(());
+    }
     let looked_after = runner.look_after().await;
     let settled = settle_left_behind(context).await.map(|_| ());
     let counted = context.record_counted_denials(false).await;

@@ -112,6 +112,10 @@ codes! {
     STORE_FULL,
     /// The store takes no changes.
     STORE_CLOSED,
+    /// Somebody keeps a head of a longer ledger: nothing is written until an administrator takes that knowingly.
+    ROLLED_BACK,
+    /// The body of this entry cannot be erased, or is erased already.
+    CANNOT_REDACT,
     /// The action is permitted, and this node has no tool for it.
     NO_TOOL,
     /// The node was stopped or killed before the effect happened.

@@ -131,6 +131,7 @@ impl From<CommitError> for Error {
             CommitError::Stale { .. } => Self::new(Kind::Stale, code::STALE, message),
             CommitError::Expired => Self::new(Kind::Stale, code::PERMIT_EXPIRED, message),
             CommitError::Full => Self::new(Kind::Unavailable, code::STORE_FULL, message),
+            CommitError::RolledBack(_) => Self::new(Kind::Refused, code::ROLLED_BACK, message),
             CommitError::Closed(_) => Self::new(Kind::Unavailable, code::STORE_CLOSED, message),
             CommitError::Conflict(_) | CommitError::Broken(_) => Self::broken(message),
         }

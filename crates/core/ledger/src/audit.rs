@@ -10,7 +10,7 @@
 //!
 //! An entry is checked against itself (leaf, hash, keyed hash of the body, spelling, mirrored columns), against its place
 //! (sequence, tiles), and all of them against the signed head and the kept ones. Memory: a digest for each row that is
-//! there, 32 bytes for each entry whose tile was not given yet, and [`MAX_FINDINGS`](crate::MAX_FINDINGS).
+//! there, what is left of each erased entry, 32 bytes for each entry whose tile was not given yet, and [`MAX_FINDINGS`](crate::MAX_FINDINGS).
 //!
 //! Deliberately absent: reading the store (it drives this), and a verdict.
 
@@ -25,7 +25,9 @@ use crate::{
     edge::Edge,
     hash::{Hash, leaf_hash},
     head::{self, HeadError, TreeHead},
+    kind,
     leaf::{Leaf, Salt},
+    redaction::Redaction,
     report::{Expected, FindingCode, Findings, Place, Report},
     row::RowDigest,
     tile::{HASH_BYTES, TileId},
@@ -46,6 +48,52 @@ pub struct Stored<'a> {
     pub body: Option<&'a [u8]>,
     /// The mirrored columns. Not looked at when only hashes are verified.
     pub columns: Columns<'a>,
+}
+
+/// What is left of an entry whose body is gone.
+#[derive(Debug)]
+struct Left {
+    time: Timestamp,
+    kind: String,
+    namespace: String,
+    actor: String,
+    subject: String,
+    action: Option<String>,
+    decision: Option<String>,
+    decision_id: Option<String>,
+    trace: Option<String>,
+}
+
+impl Left {
+    /// Time and kind are the leaf's: they were compared with it.
+    fn of(leaf: &Leaf, found: &Columns<'_>) -> Self {
+        let word = |text: Option<&str>| text.map(str::to_owned);
+        Self {
+            time: leaf.time,
+            kind: leaf.kind.clone(),
+            namespace: found.namespace.to_owned(),
+            actor: found.actor.to_owned(),
+            subject: found.subject.to_owned(),
+            action: word(found.action),
+            decision: word(found.decision),
+            decision_id: word(found.decision_id),
+            trace: word(found.trace),
+        }
+    }
+
+    fn columns(&self) -> Columns<'_> {
+        Columns {
+            time: self.time,
+            kind: &self.kind,
+            namespace: &self.namespace,
+            actor: &self.actor,
+            subject: &self.subject,
+            action: self.action.as_deref(),
+            decision: self.decision.as_deref(),
+            decision_id: self.decision_id.as_deref(),
+            trace: self.trace.as_deref(),
+        }
+    }
 }
 
 /// An audit under way.
@@ -71,7 +119,9 @@ pub struct Audit {
     /// Kept between calls, so that appending allocates tiles only.
     full: Vec<(TileId, Vec<u8>)>,
     last_time: Timestamp,
-    erased: u64,
+    erased: BTreeMap<u64, Left>,
+    /// What entries say of others that were erased, by these.
+    redactions: BTreeMap<u64, (u64, Redaction)>,
     rows: HashMap<Box<str>, Expected>,
     blobs: HashSet<steward_seal::Digest>,
     findings: Findings,
@@ -95,7 +145,8 @@ impl Audit {
             given: BTreeMap::new(),
             full: Vec::new(),
             last_time: Timestamp::MIN,
-            erased: 0,
+            erased: BTreeMap::new(),
+            redactions: BTreeMap::new(),
             rows: HashMap::new(),
             blobs: HashSet::new(),
             findings: Findings::default(),
@@ -194,10 +245,11 @@ impl Audit {
         let (salt, bytes) = match (stored.salt, stored.body) {
             (Some(salt), Some(body)) => (salt, body),
             (None, None) => {
-                self.erased += 1;
-                // What is left to compare is what the leaf says.
+                // What is left to compare now is what the leaf says; the rest, when it is known who erased it.
                 let said = Columns { time: leaf.time, kind: &leaf.kind, ..stored.columns };
-                return self.compare_columns(stored, &said);
+                self.compare_columns(stored.seq, &stored.columns, &said);
+                self.erased.insert(stored.seq, Left::of(&leaf, &stored.columns));
+                return;
             }
             (salt, _) => {
                 let gone = if salt.is_none() { "salt" } else { "body" };
@@ -213,14 +265,19 @@ impl Audit {
         match Body::decode(bytes) {
             Err(e) => self.findings.push(FindingCode::BodyChanged, place, format!("it was recorded, but {e}")),
             Ok(body) => {
-                self.compare_columns(stored, &body.columns(&leaf.kind, leaf.time));
+                self.compare_columns(stored.seq, &stored.columns, &body.columns(&leaf.kind, leaf.time));
+                if leaf.kind == kind::LEDGER_REDACTED
+                    && let Some(redaction) = Redaction::read(&body)
+                    && redaction.entry < stored.seq
+                {
+                    self.redactions.insert(redaction.entry, (stored.seq, redaction));
+                }
                 self.remember(stored.seq, body);
             }
         }
     }
 
-    fn compare_columns(&mut self, stored: &Stored<'_>, said: &Columns<'_>) {
-        let found = &stored.columns;
+    fn compare_columns(&mut self, seq: u64, found: &Columns<'_>, said: &Columns<'_>) {
         if found == said {
             return;
         }
@@ -228,7 +285,7 @@ impl Audit {
             if found != said {
                 let word = |text: Option<&str>| text.map_or("nothing".to_owned(), |t| format!("`{}`", visible(t)));
                 let message = format!("column {column} says {}, and the entry says {}", word(found), word(said));
-                self.findings.push(FindingCode::ColumnChanged, Place::Entry(stored.seq), message);
+                self.findings.push(FindingCode::ColumnChanged, Place::Entry(seq), message);
             }
         };
         compare("time", Some(&found.time.to_string()), Some(&said.time.to_string()));
@@ -283,6 +340,8 @@ impl Audit {
         for id in self.given.keys().filter(|_| self.whole) {
             self.findings.push(FindingCode::TileChanged, Place::Tile(*id), "it is stored, and no entries make it");
         }
+        let erased = self.erased.len() as u64;
+        let redactions = self.compare_erased();
         match head {
             Some(head) => self.compare_head(head),
             None => self.findings.push(FindingCode::HeadWrong, Place::Head, "there is none"),
@@ -303,13 +362,33 @@ impl Audit {
             size,
             root: self.edge.root(),
             anchored_size: self.anchored_size,
-            erased: self.erased,
+            erased,
+            redactions,
             blobs: self.blobs,
             findings: self.findings,
             warnings: self.warnings,
             rows_compared: 0,
             rows: self.rows,
         }
+    }
+
+    /// Holds what is left of erased entries against those that say so.
+    fn compare_erased(&mut self) -> Vec<(u64, u64)> {
+        let mut redactions = Vec::new();
+        for (seq, left) in std::mem::take(&mut self.erased) {
+            match self.redactions.remove(&seq) {
+                None => {
+                    let message = "its body and salt are gone, and no entry says that they were erased";
+                    self.findings.push(FindingCode::BodyMissing, Place::Entry(seq), message);
+                }
+                Some((by, redaction)) => {
+                    let found = left.columns();
+                    self.compare_columns(seq, &found, &redaction.columns(&found));
+                    redactions.push((seq, by));
+                }
+            }
+        }
+        redactions
     }
 
     fn compare_head(&mut self, bytes: &[u8]) {

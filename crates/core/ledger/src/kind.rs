@@ -126,6 +126,11 @@ kinds! {
     SECRET_LEASED = "secret.leased";
     /// The use of a secret ended, other than with the end of a run.
     SECRET_LEASE_ENDED = "secret.lease_ended";
+    /// An administrator had the body and salt of another entry erased: names that entry, and what is left of it.
+    LEDGER_REDACTED = "ledger.redacted";
+    /// The ledger goes on under a new origin although a longer one of the old origin is known: it was restored from an old copy, and somebody
+    /// took that knowingly. Names the head that was lost.
+    ROLLBACK_ACCEPTED = "node.rollback_accepted";
     /// Somebody read bodies of the ledger: reading the audit is itself audited.
     LEDGER_READ = "ledger.read";
 }

@@ -17,8 +17,8 @@
 //!
 //! The tree is RFC 6962's, cut into the tiles of c2sp.org/tlog-tiles; heads are c2sp.org/tlog-checkpoint, proofs are
 //! c2sp.org/tlog-proof. A body lies outside the tree with its salt, so that erasing both leaves every proof valid.
-//! Whoever erases a body restates the digests of its rows in the entry that records the erasure; rows that no readable
-//! entry vouches for are findings.
+//! Whoever erases a body restates the digests of its rows in the entry that records the erasure, a [`Redaction`]; rows that no
+//! readable entry vouches for are findings, and so is a body that is gone without such an entry.
 //!
 //! Deliberately absent: storage, time and chance (the store passes them in), cosignatures of witnesses (they are passed
 //! over until nodes witness each other), pruning.
@@ -32,6 +32,7 @@ pub mod head;
 pub mod kind;
 mod leaf;
 pub mod proof;
+mod redaction;
 mod report;
 mod row;
 mod state;
@@ -46,6 +47,7 @@ pub use edge::{Edge, LoadError};
 pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash, tile_root};
 pub use head::TreeHead;
 pub use leaf::{Leaf, LeafError, Salt, body_mac};
+pub use redaction::Redaction;
 pub use report::{Finding, FindingCode, MAX_FINDINGS, Place, Report};
 pub use row::{Cell, Columns as RowColumns, RowDigest, row_digest};
 pub use state::StateAudit;

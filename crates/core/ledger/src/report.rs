@@ -38,6 +38,8 @@ codes! {
     LeafChanged = "LEAF_CHANGED",
     /// A body or its salt is not the one that the leaf stands for.
     BodyChanged = "BODY_CHANGED",
+    /// Body and salt of an entry are gone, and no entry says that they were erased.
+    BodyMissing = "BODY_MISSING",
     /// Entries are gone.
     EntryMissing = "ENTRY_MISSING",
     /// An entry came a second time, or after a later one.
@@ -192,6 +194,8 @@ pub struct Report {
     pub anchored_size: u64,
     /// Entries whose body and salt were erased.
     pub erased: u64,
+    /// Those of them of which an entry says so: the erased one, and the one that says it. In the order of the erased ones.
+    pub redactions: Vec<(u64, u64)>,
     /// Blobs that entries name, and that no [`StateAudit`](crate::StateAudit) looked at yet.
     pub blobs: HashSet<Digest>,
     /// Rows that were held against the entries, those that are missing included; 0 if no [`StateAudit`](crate::StateAudit) looked.

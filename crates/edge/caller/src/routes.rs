@@ -7,9 +7,9 @@ use steward_wire::{
     EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy, Explanation, ExportQuery,
     GrantSecret, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LeaseList, LeaseRecord, LedgerHead,
     Login, ModelList, ModelRecord, ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict,
-    PutSecret, Reason, ResolveEffect, ReviewDetail, ReviewList, ReviewRecord, RevocationRecord, RotateSecret,
-    RunDetail, RunList, RunRecord, SearchQuery, SecretList, SecretRecord, SetBudget, StartRun, StateList, TierChange,
-    ToolServerList, ToolServerRecord, UsageReport, VerifierKey,
+    PutSecret, Reason, RedactionRecord, ResolveEffect, ReviewDetail, ReviewList, ReviewRecord, RevocationRecord,
+    RotateSecret, RunDetail, RunList, RunRecord, SearchQuery, SecretList, SecretRecord, SetBudget, StartRun, StateList,
+    TierChange, ToolServerList, ToolServerRecord, UsageReport, VerifierKey,
 };
 
 use crate::{
@@ -430,6 +430,11 @@ impl Caller {
     /// `GET /v1/ledger/entries/{seq}/proof`.
     pub async fn prove(&self, seq: u64) -> Result<InclusionProof, CallError> {
         self.get(&["v1", "ledger", "entries", &seq.to_string(), "proof"]).await
+    }
+
+    /// `POST /v1/ledger/entries/{seq}/redact`: erases its body and salt.
+    pub async fn redact(&self, seq: u64, reason: &Reason) -> Result<RedactionRecord, CallError> {
+        self.post(&["v1", "ledger", "entries", &seq.to_string(), "redact"], reason).await
     }
 
     /// `GET /v1/ledger/consistency`: the proof that the tree of `to` entries continues that of `from`.

@@ -25,6 +25,8 @@ pub struct Change {
     pub(crate) confidence_bp: Option<u16>,
     pub(crate) trace: Option<TraceId>,
     pub(crate) urgent: bool,
+    pub(crate) erases: Option<u64>,
+    pub(crate) opens_origin: Option<String>,
 }
 
 impl Change {
@@ -42,6 +44,8 @@ impl Change {
             confidence_bp: None,
             trace: None,
             urgent: false,
+            erases: None,
+            opens_origin: None,
         }
     }
 
@@ -49,6 +53,19 @@ impl Change {
     #[must_use]
     pub fn urgent(self) -> Self {
         Self { urgent: true, ..self }
+    }
+
+    /// Erases body and salt of another entry (LED-5). This one restates the rows that only that one vouched for, and what is left of it.
+    #[must_use]
+    pub fn erases(self, entry: u64) -> Self {
+        Self { erases: Some(entry), ..self }
+    }
+
+    /// From this entry on the ledger has another origin: its heads no longer contradict those of the old one. The one change that a
+    /// store takes that is [behind](crate::Options::behind). The store is to be opened anew after it.
+    #[must_use]
+    pub fn opens_origin(self, origin: impl Into<String>) -> Self {
+        Self { opens_origin: Some(origin.into()), ..self }
     }
 
     /// What must still hold when it is written.

@@ -43,6 +43,9 @@ pub enum CommitError {
     /// The store takes no more changes: it was closed, or a write failed in a way that leaves its outcome open.
     #[error("the store takes no changes: {0}")]
     Closed(String),
+    /// Somebody keeps a tree head of a longer ledger than this store has: nothing is written until an administrator says so.
+    #[error("ROLLED BACK: {0}")]
+    RolledBack(String),
     /// The change itself is impossible: no such table or column, a value that cannot be recorded.
     #[error("the change cannot be made: {0}")]
     Broken(String),

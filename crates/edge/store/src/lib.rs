@@ -38,7 +38,7 @@ pub use change::{Change, Committed, Guard, Recorded, Refusal, Row};
 pub use error::{CommitError, StoreError};
 pub use measures::{LATENCY_CLASSES_US, Measures};
 pub use reader::{EntryRow, Reader};
-pub use schema::Migration;
+pub use schema::{Migration, Schema};
 pub use tables::{Key, key};
 
 use crate::{reader::Readers, writer::Writer};
@@ -69,6 +69,9 @@ pub struct Options {
     pub migrations: Vec<Migration>,
     /// The most bytes that the database may have; `None` is as many as the disk has.
     pub max_bytes: Option<u64>,
+    /// Why nothing is written, if somebody keeps a tree head of a longer ledger: then every change is refused but the one that
+    /// [opens another origin](Change::opens_origin).
+    pub behind: Option<String>,
 }
 
 /// The store. Cheap to clone; the writer stops when the last clone is dropped, or by [`Store::close`].
@@ -166,6 +169,20 @@ impl Store {
     /// It is gone.
     pub async fn answers(&self) -> Result<(), CommitError> {
         self.writer.answers().await
+    }
+
+    /// Why every change is refused, if the store is behind a head that somebody keeps.
+    pub fn behind(&self) -> Option<&str> {
+        self.writer.behind()
+    }
+
+    /// Folds the write-ahead log back and empties it, so that what was erased stands in no file any more. `false` if somebody reads an
+    /// older state just now: ask again.
+    ///
+    /// # Errors
+    /// The store takes nothing any more.
+    pub async fn fold(&self) -> Result<bool, CommitError> {
+        self.writer.fold().await
     }
 
     /// Finishes what was handed in and stops the writer. Changes that come later are refused.

@@ -143,8 +143,7 @@ impl Reader<'_> {
     /// # Errors
     /// The store cannot be read.
     pub fn entry(&self, seq: u64) -> Result<Option<EntryRow>, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!("{ENTRY} WHERE seq = ?1"))?;
-        Ok(statement.query_row([clamp(seq)], entry_row).optional()?)
+        entry(self.connection, seq)
     }
 
     /// Entries by a condition of the caller's own, `WHERE …` (from a `rows.rs`).
@@ -232,6 +231,12 @@ fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
         salt: row.get(12)?,
         body: bytes(row.get_ref(13)?).map(<[u8]>::to_vec),
     })
+}
+
+/// An entry.
+pub(crate) fn entry(connection: &Connection, seq: u64) -> Result<Option<EntryRow>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("{ENTRY} WHERE seq = ?1"))?;
+    Ok(statement.query_row([clamp(seq)], entry_row).optional()?)
 }
 
 /// A time that cannot be read is the earliest one: an audit says that it is not what the entry says.

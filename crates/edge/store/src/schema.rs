@@ -5,6 +5,7 @@
 use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, params};
+use steward_clock::Timestamp;
 
 use crate::{Options, error::StoreError, reader};
 
@@ -17,11 +18,20 @@ pub struct Migration {
     pub sql: &'static str,
 }
 
+/// The shape of a store's tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// The steps that were taken, in the order of their names.
+    pub applied: Vec<String>,
+    /// The steps that are still to be taken, in the order in which they will be.
+    pub pending: Vec<&'static str>,
+}
+
 /// `STWD`: says that a SQLite file is a store of ours.
 const APPLICATION_ID: i64 = 0x5354_5744;
 
 /// How long the writer waits for another program that holds the database.
-const WRITER_WAITS: Duration = Duration::from_secs(3);
+pub(crate) const WRITER_WAITS: Duration = Duration::from_secs(3);
 
 /// What the store itself keeps.
 const OWN: &[Migration] = &[Migration {
@@ -83,7 +93,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Connection, String
     owner_only(path)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     configure(&connection, options)?;
-    migrate(&mut connection, options)?;
+    migrate(&mut connection, &options.migrations, options.clock.now())?;
     let origin = reader::head_note(&connection)?.map(|note| reader::said(&note).0.to_owned());
     Ok((connection, origin.unwrap_or_else(|| options.new_origin.clone())))
 }
@@ -115,46 +125,52 @@ pub(crate) fn max_pages(connection: &Connection, max_bytes: Option<u64>) -> Resu
 }
 
 /// The database and its log are readable by their owner alone (SEC-3).
-fn owner_only(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn owner_only(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(())
 }
 
-fn migrate(connection: &mut Connection, options: &Options) -> Result<(), StoreError> {
+/// Which of `migrations` were applied, and which were not yet.
+///
+/// # Errors
+/// It has some that are not known, or other ones under the same name.
+pub(crate) fn look(connection: &Connection, migrations: &[Migration]) -> Result<Schema, StoreError> {
+    let known: Vec<&Migration> = OWN.iter().chain(migrations).collect();
+    let mut statement = connection.prepare("SELECT name, sql FROM migration ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    let mut applied = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (name, sql): (String, String) = (row.get(0)?, row.get(1)?);
+        match known.iter().find(|m| m.name == name) {
+            None => {
+                return Err(StoreError::Unusable(format!(
+                    "it was written by a newer version of this program, which applied `{name}`; use that version"
+                )));
+            }
+            Some(m) if m.sql != sql => {
+                return Err(StoreError::Damaged(format!("migration `{name}` is not the one that was applied")));
+            }
+            Some(_) => applied.push(name),
+        }
+    }
+    let pending = known.iter().map(|m| m.name).filter(|name| !applied.iter().any(|a| a == name)).collect();
+    Ok(Schema { applied, pending })
+}
+
+/// Takes the steps that were not taken yet, all of them or none.
+pub(crate) fn migrate(connection: &mut Connection, migrations: &[Migration], now: Timestamp) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, sql TEXT NOT NULL, applied_at TEXT NOT NULL) STRICT",
     )?;
-    let known: Vec<&Migration> = OWN.iter().chain(&options.migrations).collect();
-    {
-        let mut applied = transaction.prepare("SELECT name, sql FROM migration")?;
-        let mut rows = applied.query([])?;
-        while let Some(row) = rows.next()? {
-            let (name, sql): (String, String) = (row.get(0)?, row.get(1)?);
-            match known.iter().find(|m| m.name == name) {
-                None => {
-                    return Err(StoreError::Unusable(format!(
-                        "it was written by a newer version of this program, which applied `{name}`; use that version"
-                    )));
-                }
-                Some(m) if m.sql != sql => {
-                    return Err(StoreError::Damaged(format!("migration `{name}` is not the one that was applied")));
-                }
-                Some(_) => {}
-            }
-        }
-    }
-    for migration in known {
-        let done: i64 =
-            transaction.query_row("SELECT count(*) FROM migration WHERE name = ?1", [migration.name], |r| r.get(0))?;
-        if done == 0 {
-            transaction.execute_batch(migration.sql)?;
-            transaction.execute(
-                "INSERT INTO migration (name, sql, applied_at) VALUES (?1, ?2, ?3)",
-                params![migration.name, migration.sql, options.clock.now().to_string()],
-            )?;
-        }
+    let pending = look(&transaction, migrations)?.pending;
+    for migration in OWN.iter().chain(migrations).filter(|m| pending.contains(&m.name)) {
+        transaction.execute_batch(migration.sql)?;
+        transaction.execute(
+            "INSERT INTO migration (name, sql, applied_at) VALUES (?1, ?2, ?3)",
+            params![migration.name, migration.sql, now.to_string()],
+        )?;
     }
     transaction.commit()?;
     Ok(())

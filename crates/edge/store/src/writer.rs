@@ -15,7 +15,7 @@ use std::{
 
 use rusqlite::{Connection, params};
 use steward_clock::{Clock, Dice, Timestamp, mishap};
-use steward_ledger::{Body, Cell, Edge, Leaf, RowDigest, Salt, TileId, TreeHead, leaf_hash, tile_root};
+use steward_ledger::{Body, Cell, Edge, Leaf, Redaction, RowDigest, Salt, TileId, TreeHead, leaf_hash, tile_root};
 use steward_permit::Denial;
 use steward_seal::SigningKey;
 use tokio::sync::{mpsc, oneshot};
@@ -32,6 +32,9 @@ use crate::{
 /// After so many entries the log is folded back into the database.
 const CHECKPOINT_EVERY: u64 = 2_000;
 
+/// How long folding all of the log back waits for those who read.
+const FOLDING_WAITS: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Pages beyond the limit that urgent changes may use: 1 MiB, some hundred of them.
 const RESERVE_PAGES: u64 = 256;
 
@@ -41,6 +44,8 @@ enum Job {
     Write(Write),
     /// Somebody wants to know whether anybody takes what is handed in.
     Answer(oneshot::Sender<()>),
+    /// Somebody wants all of the log folded back.
+    Fold(oneshot::Sender<bool>),
 }
 
 /// What is written, and who waits for it.
@@ -55,10 +60,12 @@ pub(crate) struct Writer {
     threads: Mutex<Vec<JoinHandle<()>>>,
     broken: Arc<Mutex<Option<String>>>,
     measures: Kept,
+    behind: Option<String>,
 }
 
 impl Writer {
     pub(crate) fn start(connection: Connection, origin: String, options: Options) -> Result<Self, StoreError> {
+        let behind = options.behind.clone();
         let path = connection.path().map(str::to_owned).unwrap_or_default();
         let broken = Arc::new(Mutex::new(None));
         let (fold, folds) = std_mpsc::sync_channel(1);
@@ -72,14 +79,19 @@ impl Writer {
             threads: Mutex::new(vec![writer, folder]),
             broken,
             measures: Kept::default(),
+            behind,
         })
     }
 
     pub(crate) async fn commit(&self, change: Change) -> Result<Committed, CommitError> {
+        if change.opens_origin.is_none() {
+            self.is_not_behind()?;
+        }
         self.measured(|reply| Write::Change(Box::new(change), reply)).await
     }
 
     pub(crate) async fn refuse(&self, denial: Denial, refusal: Refusal) -> Result<Recorded, CommitError> {
+        self.is_not_behind()?;
         self.measured(|reply| Write::Refuse(Box::new((denial, refusal)), reply)).await
     }
 
@@ -106,6 +118,20 @@ impl Writer {
         let jobs = self.jobs.lock().expect("no holder of this lock panics");
         let waiting = jobs.as_ref().map_or(0, |jobs| jobs.max_capacity() - jobs.capacity());
         self.measures.told(waiting as u64)
+    }
+
+    pub(crate) async fn fold(&self) -> Result<bool, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(Job::Fold(reply)).await?;
+        answer.await.map_err(|_| gone())
+    }
+
+    pub(crate) fn behind(&self) -> Option<&str> {
+        self.behind.as_deref()
+    }
+
+    fn is_not_behind(&self) -> Result<(), CommitError> {
+        self.behind.clone().map_or(Ok(()), |why| Err(CommitError::RolledBack(why)))
     }
 
     async fn hand_in(&self, job: Job) -> Result<(), CommitError> {
@@ -194,46 +220,53 @@ impl Thread {
 
     fn run(mut self, mut inbox: mpsc::Receiver<Job>) {
         let _gone = Gone(Arc::clone(&self.broken));
-        let mut group = Vec::with_capacity(MAX_GROUP);
+        let (mut group, mut folds) = (Vec::with_capacity(MAX_GROUP), Vec::new());
         while let Some(first) = inbox.blocking_recv() {
-            take(&mut group, first);
+            take(&mut group, &mut folds, first);
             // Where processors are scarce, whoever is about to hand something in gets to do so: the group shares one sync.
             std::thread::yield_now();
             while group.len() < MAX_GROUP
                 && let Ok(next) = inbox.try_recv()
             {
-                take(&mut group, next);
+                take(&mut group, &mut folds, next);
             }
-            if group.is_empty() {
-                continue;
+            if !group.is_empty() {
+                self.write(&mut group);
             }
-            self.write(&mut group);
+            for reply in folds.drain(..) {
+                let _ = reply.send(self.fold_all());
+            }
         }
         self.fold_all();
     }
 
-    /// Folds all of the log back when the store is closed, so that its file alone is whole: who copies it then has everything.
-    fn fold_all(&self) {
+    /// Folds all of the log back, when it is asked for and when the store is closed, so that its file alone is whole: who copies it then
+    /// has everything. Says whether nothing is left of the log.
+    fn fold_all(&self) -> bool {
         if self.broken.lock().expect("no holder of this lock panics").is_some() {
-            return;
+            return false;
         }
         // Not for long: whoever still reads may go on, and the next start reads the log all the same.
-        let folded = self.connection.busy_timeout(std::time::Duration::from_secs(1)).and_then(|()| {
+        let folded = self.connection.busy_timeout(FOLDING_WAITS).and_then(|()| {
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
         });
+        if let Err(error) = self.connection.busy_timeout(schema::WRITER_WAITS) {
+            tracing::warn!(%error, "could not set how long the writer waits");
+        }
         match folded {
-            Ok(false) => {}
+            Ok(false) => return true,
             Ok(true) => {
                 tracing::info!("the write-ahead log could not be folded back, because somebody reads; it is kept")
             }
             Err(error) => tracing::warn!(%error, "could not fold the write-ahead log back"),
         }
+        false
     }
 
     /// Commits a group and answers everybody in it.
     fn write(&mut self, group: &mut Vec<Write>) {
         let broken = self.broken.lock().expect("no holder of this lock panics").clone();
-        let (edge, time) = (self.edge.clone(), self.time);
+        let (edge, time, origin) = (self.edge.clone(), self.time, self.origin.clone());
         let outcome = match broken {
             Some(reason) => Err(CommitError::Closed(reason)),
             None => self.transact(group),
@@ -251,7 +284,7 @@ impl Thread {
                 }
             }
             Err(error) => {
-                (self.edge, self.time) = (edge, time);
+                (self.edge, self.time, self.origin) = (edge, time, origin);
                 if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {
                     self.stop("a transaction could not be rolled back");
                 }
@@ -353,10 +386,57 @@ impl Thread {
             body.blobs.push(*digest);
         }
         body.detail = change.detail.clone();
+        if let Some(entry) = change.erases {
+            let (redaction, rows) = self.erase(entry)?;
+            redaction.write(&mut body.detail);
+            body.rows.extend(rows);
+        }
         body.outcome = change.outcome.clone();
         body.confidence_bp = change.confidence_bp;
         body.trace = change.trace.clone();
-        self.append(change.kind, &body, now, tiles)
+        let recorded = self.append(change.kind, &body, now, tiles)?;
+        if let Some(origin) = &change.opens_origin {
+            self.origin.clone_from(origin);
+        }
+        Ok(recorded)
+    }
+
+    /// Erases body and salt of an entry, and the columns that say something of them. Gives what is left of it, and the digests of the rows
+    /// that it alone vouched for.
+    fn erase(&self, entry: u64) -> Result<(Redaction, Vec<RowDigest>), CommitError> {
+        let sqlite = |e: rusqlite::Error| CommitError::of(&e);
+        let stored = reader::entry(&self.connection, entry).map_err(|e| CommitError::Broken(e.to_string()))?;
+        let gone = || CommitError::Stale { table: "ledger_entry".to_owned(), key: entry.to_string() };
+        let stored = stored.ok_or_else(gone)?;
+        let body = stored.read_body().map_err(|e| CommitError::Broken(e.to_string()))?.ok_or_else(gone)?;
+        let mut rows = Vec::new();
+        for row in body.rows {
+            let Some(table) = self.tables.get(&row.table) else { continue };
+            let version = table.version(&self.connection, &in_order(&table.key, &row.key)?).map_err(sqlite)?;
+            // What a later entry wrote, that one vouches for.
+            let is_last = match row.digest {
+                Some(_) => version == Some(entry),
+                None => version.is_none(),
+            };
+            if is_last {
+                rows.push(row);
+            }
+        }
+        self.connection
+            .execute(
+                "UPDATE ledger_entry SET actor = '', subject = '', salt = NULL, body = NULL WHERE seq = ?1",
+                params![entry],
+            )
+            .map_err(sqlite)?;
+        let left = Redaction {
+            entry,
+            namespace: stored.namespace,
+            action: stored.action,
+            decision: stored.decision,
+            decision_id: stored.decision_id,
+            trace: stored.trace,
+        };
+        Ok((left, rows))
     }
 
     fn refusal(
@@ -474,9 +554,10 @@ impl Thread {
     }
 }
 
-/// Puts a job into the group, or answers it if there is nothing to write.
-fn take(group: &mut Vec<Write>, job: Job) {
+/// Puts a job into the group, or answers it if there is nothing to write; the log is folded after the group.
+fn take(group: &mut Vec<Write>, folds: &mut Vec<oneshot::Sender<bool>>, job: Job) {
     match job {
+        Job::Fold(reply) => folds.push(reply),
         Job::Write(write) => group.push(write),
         // Whoever asked may have gone.
         Job::Answer(reply) => drop(reply.send(())),

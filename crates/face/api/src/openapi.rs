@@ -31,8 +31,9 @@ use crate::routes::{
         secrets::list, secrets::put, secrets::rotate, secrets::revoke, secrets::grant, secrets::leases, secrets::revoke_lease,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
         policies::list, policies::explain,
-        entries::search, entries::show, entries::proof, entries::export,
         status::status, status::doctor, alerts::list, metrics::metrics, halt::halt, halt::resume,
+        entries::search, entries::show, entries::proof, entries::redact, entries::export,
+
     )
 )]
 struct Description;

@@ -7,6 +7,7 @@ use crate::{
     verbs::{
         actions::{ActArgs, ActionVerb},
         agents::AgentVerb,
+        backup::BackupVerb,
         budgets::{BudgetVerb, UsageArgs},
         effects::EffectVerb,
         evidence::EvidenceVerb,
@@ -23,6 +24,7 @@ use crate::{
         packets::PacketVerb,
         people::PeopleVerb,
         policy::PolicyVerb,
+        redact::RedactArgs,
         reviews::ReviewVerb,
         runs::RunVerb,
         secrets::{LeaseVerb, SecretVerb},
@@ -124,12 +126,27 @@ pub enum Command {
     Logs(LogVerb),
     /// What is wrong now, since when, and what to do
     Alerts,
+    /// Erase what an entry of the ledger says; that it stands there, and every proof, stays
+    Redact(RedactArgs),
+    /// Copies of the node's home: make, check, put back
+    #[command(subcommand)]
+    Backup(BackupVerb),
+    /// Before another version of this program: would it start?
+    #[command(subcommand)]
+    Upgrade(UpgradeVerb),
     /// Look for what is wrong, and say how to mend it
     Doctor,
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page, or write all of them into a folder
     Man(ManArgs),
+}
+
+/// What can be asked before an upgrade.
+#[derive(Debug, Clone, Subcommand)]
+pub enum UpgradeVerb {
+    /// Read the configuration and the policies, and try the steps of the store's tables on a copy. Nothing is changed
+    Check,
 }
 
 /// Starts the node.
@@ -279,6 +296,14 @@ mod tests {
             "logs tail --component store --level warn --lines 5 --since 2h --follow --home h",
             "logs analyze --archive --json",
             "--ca ca.pem --node https://steward.example.org alerts",
+            "redact 7 --reason asked",
+            "backup create --to /b",
+            "backup create --to /b --passphrase-file f",
+            "backup verify /b --key k.pem --vkey v --against a --anchor b",
+            "backup restore /b --home /n --keys k --anchor a",
+            "backup restore /b --passphrase-file f",
+            "backup accept --reason lost",
+            "upgrade check --home /n",
             "doctor",
             "completions bash",
             "man",
@@ -357,6 +382,12 @@ mod tests {
             "logs tail --level loud",
             "logs tail --follow --archive",
             "logs",
+            "redact 7",
+            "redact --reason x",
+            "backup create",
+            "backup restore",
+            "backup accept",
+            "upgrade",
         ] {
             let words = std::iter::once("steward").chain(line.split(' ').filter(|word| !word.is_empty()));
             assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2, "{line}");

@@ -1,10 +1,10 @@
 //! Commands for people in a terminal.
 //!
 //! ```no_run
-//! # async fn example(clock: std::sync::Arc<dyn steward_clock::Clock>) -> std::process::ExitCode {
+//! # async fn example(clock: std::sync::Arc<dyn steward_clock::Clock>, dice: std::sync::Arc<dyn steward_clock::Dice>) -> std::process::ExitCode {
 //! use clap::Parser as _;
 //! let cli = steward_cli::Cli::parse(); // wrong use ends here, with exit code 2
-//! steward_cli::run(cli, clock, env!("CARGO_PKG_VERSION")).await
+//! steward_cli::run(cli, clock, dice, env!("CARGO_PKG_VERSION")).await
 //! # }
 //! ```
 //!
@@ -40,19 +40,20 @@ mod verbs;
 
 use std::{process::ExitCode, sync::Arc};
 
-use steward_clock::Clock;
+use steward_clock::{Clock, Dice};
 
-pub use cli::{Cli, Command, UpArgs};
+pub use cli::{Cli, Command, UpArgs, UpgradeVerb};
 pub use failure::Exit;
 pub use globals::Globals;
 pub use home::{address_file, default_home};
+pub use verbs::backup::{AcceptArgs, BackupVerb};
 
-/// Carries out every command but [`Command::Up`], which the binary handles.
+/// Carries out every command but [`Command::Up`], [`BackupVerb::Accept`] and [`Command::Upgrade`], which the binary handles.
 ///
 /// `version` is the program's, to be compared with the node's.
-pub async fn run(cli: Cli, clock: Arc<dyn Clock>, version: &str) -> ExitCode {
+pub async fn run(cli: Cli, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>, version: &str) -> ExitCode {
     let Cli { globals, command } = cli;
-    let mut session = session::Session::new(globals, clock, version.to_owned());
+    let mut session = session::Session::new(globals, clock, dice, version.to_owned());
     let done = verbs::carry_out(&mut session, command).await;
     ExitCode::from(session.conclude(done).code())
 }

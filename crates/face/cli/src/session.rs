@@ -8,7 +8,7 @@ use std::{
 };
 
 use steward_caller::{Caller, Secret};
-use steward_clock::{Clock, Timestamp};
+use steward_clock::{Clock, Dice, Timestamp};
 use steward_naming::Namespace;
 
 use crate::{
@@ -33,6 +33,7 @@ const MAX_AUTHORITIES_BYTES: usize = 4 << 20;
 pub(crate) struct Session {
     globals: Globals,
     clock: Arc<dyn Clock>,
+    dice: Arc<dyn Dice>,
     /// The program's version.
     pub(crate) version: String,
     /// Where to answer.
@@ -48,9 +49,14 @@ pub(crate) struct Whereabouts {
 }
 
 impl Session {
-    pub(crate) fn new(globals: Globals, clock: Arc<dyn Clock>, version: String) -> Self {
+    pub(crate) fn new(globals: Globals, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>, version: String) -> Self {
         let show = Show::for_terminal(globals.json);
-        Self { globals, clock, version, show }
+        Self { globals, clock, dice, version, show }
+    }
+
+    /// Chance.
+    pub(crate) fn dice(&self) -> &dyn Dice {
+        self.dice.as_ref()
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -144,7 +144,7 @@ pub(crate) fn session_at(home: Option<std::path::PathBuf>) -> Session {
         }
     }
 
-    Session::new(Globals { home, ..Globals::default() }, Arc::new(Stands), "0.0.0".to_owned())
+    Session::new(Globals { home, ..Globals::default() }, Arc::new(Stands), Arc::new(Fixed(7)), "0.0.0".to_owned())
 }
 
 /// A node of which only the ledger can be seen. It shows what it is told to.

@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 pub(crate) mod agents;
 pub(crate) mod alerts;
+pub(crate) mod backup;
 pub(crate) mod budgets;
 pub(crate) mod effects;
 pub(crate) mod evidence;
@@ -22,6 +23,7 @@ pub(crate) mod packets;
 pub(crate) mod people;
 pub(crate) mod policy;
 pub(crate) mod proofs;
+pub(crate) mod redact;
 pub(crate) mod reviews;
 pub(crate) mod run_view;
 pub(crate) mod runs;
@@ -70,6 +72,11 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Node(verb) => node::carry_out(session, verb).await,
         Command::Logs(verb) => logs::carry_out(session, verb).await,
         Command::Alerts => alerts::list(session).await,
+        Command::Redact(args) => redact::redact(session, args).await,
+        Command::Backup(verb) => backup::carry_out(session, verb),
+        Command::Upgrade(_) => {
+            Err(Failure::misused("an upgrade is not checked from here").hint("run the program `steward`"))
+        }
         Command::Doctor => node::doctor(session).await,
         Command::Completions(completions) => manual::complete(session, &completions, Cli::command()),
         Command::Man(man) => manual::man(session, &man, Cli::command()),

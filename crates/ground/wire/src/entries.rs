@@ -50,6 +50,9 @@ pub struct EntryRecord {
     /// The request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// The entry that says that the body was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redacted_by: Option<u64>,
     /// The body, unless it was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
@@ -104,6 +107,20 @@ pub struct SearchQuery {
     /// At most so many; 50 if not said, 1,000 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+}
+
+/// An entry whose body and salt were erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RedactionRecord {
+    /// The entry.
+    pub entry: u64,
+    /// The entry that records it.
+    pub redacted_by: u64,
+    /// When.
+    pub at: String,
+    /// Whether the store's log was folded back, so that the body stands in no file of it any more. Otherwise somebody is reading an older
+    /// state: it is done at the latest when the node stops.
+    pub folded: bool,
 }
 
 /// What to export.

@@ -25,7 +25,8 @@ pub use actions::{
 };
 pub use agents::{AddAgent, AgentList, AgentRecord};
 pub use entries::{
-    Consistency, EntryList, EntryRecord, ExportQuery, InclusionProof, LedgerHead, SearchQuery, VerifierKey,
+    Consistency, EntryList, EntryRecord, ExportQuery, InclusionProof, LedgerHead, RedactionRecord, SearchQuery,
+    VerifierKey,
 };
 pub use models::{
     AddModel, BudgetLimits, BudgetList, BudgetRecord, BudgetUsed, ModelList, ModelRecord, ModelTested, SetBudget,

@@ -35,6 +35,9 @@ pub struct NodeStatus {
     /// Who halted the node, and why, while it is halted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted: Option<String>,
+    /// Why the node is read-only, if it is behind a head that somebody keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<String>,
     /// How agents are kept in: grade of the sandbox and what holds its limits; or why there is no sandbox.
     pub sandbox: String,
     /// What opened the keystore of secrets, or why it is locked.

@@ -66,6 +66,7 @@ pub(crate) fn open(folder: &Path, name: &str) -> Result<Store> {
         new_origin: ORIGIN.to_owned(),
         migrations: vec![MIGRATION],
         max_bytes: None,
+        behind: None,
     };
     Store::open(&folder.join(name), options).context("a store")
 }

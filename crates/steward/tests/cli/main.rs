@@ -4,6 +4,7 @@
 //! One node serves each story; what a story needs it does itself.
 
 mod acting;
+mod backups;
 #[path = "../common/mod.rs"]
 mod common;
 mod evidence;
@@ -12,6 +13,7 @@ mod operating;
 mod packets;
 mod people;
 mod policies;
+mod redacting;
 mod reviews;
 mod runs;
 mod secrets;

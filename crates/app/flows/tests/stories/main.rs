@@ -8,6 +8,7 @@ mod people;
 mod policy;
 mod revocation;
 mod room;
+mod upgrading;
 
 use std::{
     pin::Pin,

@@ -17,6 +17,7 @@ use crate::{
     },
     kind,
     leaf::{Leaf, Salt},
+    redaction::Redaction,
     report::{FindingCode as Code, MAX_FINDINGS, Place, Report},
     row::{Cell, Columns as Row, RowDigest},
     state::StateAudit,
@@ -33,6 +34,7 @@ struct Entry {
     body: Option<Vec<u8>>,
     time: Timestamp,
     kind: String,
+    actor: String,
     subject: String,
     trace: Option<String>,
 }
@@ -77,9 +79,13 @@ fn body(n: u64) -> Body {
 }
 
 fn entry(n: u64, body: &Body) -> Entry {
+    entry_of(n, kind::ACTION_SETTLED, body)
+}
+
+fn entry_of(n: u64, kind: &str, body: &Body) -> Entry {
     let salt = Salt([u8::try_from(n % 251).expect("small"); 32]);
     let bytes = body.encode().expect("encodes");
-    let leaf = Leaf { time: time(n), kind: kind::ACTION_SETTLED.to_owned(), body: salt.mac(&bytes) }.encode();
+    let leaf = Leaf { time: time(n), kind: kind.to_owned(), body: salt.mac(&bytes) }.encode();
     Entry {
         seq: n,
         leaf_hash: leaf_hash(&leaf).0.to_vec(),
@@ -87,7 +93,8 @@ fn entry(n: u64, body: &Body) -> Entry {
         salt: Some(salt.0.to_vec()),
         body: Some(bytes),
         time: time(n),
-        kind: kind::ACTION_SETTLED.to_owned(),
+        kind: kind.to_owned(),
+        actor: body.actor.name.clone(),
         subject: body.subject.clone(),
         trace: None,
     }
@@ -98,6 +105,27 @@ fn signed(size: u64, edge: &Edge) -> String {
 }
 
 impl Ledger {
+    /// Erases an entry, and records that.
+    fn redact(&mut self, n: usize) {
+        let seq = self.entries.len() as u64;
+        let erased = &mut self.entries[n];
+        (erased.salt, erased.body) = (None, None);
+        erased.subject.clear();
+        erased.actor.clear();
+        let redaction = Redaction {
+            entry: erased.seq,
+            namespace: "acme.internal".to_owned(),
+            action: None,
+            decision: None,
+            decision_id: None,
+            trace: erased.trace.clone(),
+        };
+        let mut body = Body::by_node("acme.internal", "an erasure");
+        redaction.write(&mut body.detail);
+        self.entries.push(entry_of(seq, kind::LEDGER_REDACTED, &body));
+        *self = self.clone().sealed();
+    }
+
     fn of(size: u64) -> Self {
         let mut rows = BTreeMap::new();
         for n in 0..size {
@@ -143,7 +171,7 @@ impl Ledger {
                     time: entry.time,
                     kind: &entry.kind,
                     namespace: "acme.internal",
-                    actor: "acme.internal",
+                    actor: &entry.actor,
                     subject: &entry.subject,
                     action: None,
                     decision: None,
@@ -372,13 +400,23 @@ fn kept_heads_anchor_the_ledger() {
 
 #[test]
 fn erased_bodies_are_counted() {
-    let erase = |ledger: &mut Ledger, n: usize| (ledger.entries[n].salt, ledger.entries[n].body) = (None, None);
     let mut ledger = Ledger::of(600);
-    erase(&mut ledger, 10);
-    erase(&mut ledger, 599);
-    ledger.entries[10].subject.clear();
+    ledger.redact(10);
+    ledger.redact(599);
     let report = ledger.audit(new());
     assert_eq!((found(&report), report.erased), (vec![], 2), "proofs and heads still hold");
+    assert_eq!(report.redactions, [(10, 600), (599, 601)]);
+    // What is left beside the leaf is what the redaction says is left.
+    let tampered = |tamper: fn(&mut Entry)| {
+        let mut ledger = ledger.clone();
+        tamper(&mut ledger.entries[10]);
+        ledger.findings()
+    };
+    assert_eq!(tampered(|e| e.subject.push('x')), [(Code::ColumnChanged, Place::Entry(10))]);
+    assert_eq!(tampered(|e| e.trace = Some("trc_1".to_owned())), [(Code::ColumnChanged, Place::Entry(10))]);
+    // A body that is gone without an entry that says so was taken away.
+    let gone = after(|l| (l.entries[10].salt, l.entries[10].body) = (None, None));
+    assert_eq!(gone, [(Code::BodyMissing, Place::Entry(10))]);
     assert_eq!(after(|l| l.entries[5].salt = None), [(Code::BodyChanged, Place::Entry(5))]);
     assert_eq!(after(|l| l.entries[5].body = None), [(Code::BodyChanged, Place::Entry(5))]);
     ledger.entries[10].kind.push('x');
@@ -424,7 +462,7 @@ fn rows_are_held_against_the_entries() {
     assert_eq!(invented, [(Code::RowUnrecorded, row_at(1000, None))]);
     // What an erased body wrote is vouched for by nobody, unless another entry restates it.
     let erased = state(|l| (l.entries[598].salt, l.entries[598].body) = (None, None));
-    assert_eq!(erased, [(Code::RowChanged, row_at(98, Some(498)))]);
+    assert_eq!(erased, [(Code::BodyMissing, Place::Entry(598)), (Code::RowChanged, row_at(98, Some(498)))]);
     let restated = state(|l| {
         (l.entries[598].salt, l.entries[598].body) = (None, None);
         let mut restating = Body::by_node("acme.internal", "subject-600");
@@ -432,7 +470,7 @@ fn rows_are_held_against_the_entries() {
         l.entries.push(entry(600, &restating));
         *l = l.clone().sealed();
     });
-    assert_eq!(restated, []);
+    assert_eq!(restated, [(Code::BodyMissing, Place::Entry(598))], "the row is vouched for");
 }
 
 #[test]

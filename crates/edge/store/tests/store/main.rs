@@ -1,7 +1,9 @@
 //! The store, from outside: what it promises to whoever commits.
 
 mod closing;
+mod copying;
 mod durable;
+mod erasing;
 mod groups;
 mod guards;
 mod opening;
@@ -64,6 +66,7 @@ impl World {
             new_origin: ORIGIN.to_owned(),
             migrations: vec![THINGS],
             max_bytes: None,
+            behind: None,
         }
     }
 

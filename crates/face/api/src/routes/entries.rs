@@ -9,13 +9,15 @@ use axum::{
 use steward_app_entries::{self as verbs, Filter, Format};
 use steward_app_node::{Error, Kind, code};
 use steward_store::EntryRow;
-use steward_wire::{EntryList, EntryRecord, ExportQuery, InclusionProof, Problem, SearchQuery};
+use steward_wire::{
+    EntryList, EntryRecord, ExportQuery, InclusionProof, Problem, Reason, RedactionRecord, SearchQuery,
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     answer::Refused,
-    door::{Asked, Part, Visit},
+    door::{Asked, Body, Part, Visit},
 };
 
 /// Entries in one answer if nobody says how many.
@@ -24,7 +26,7 @@ const DEFAULT_LIMIT: u32 = 50;
 /// Lines of an export that wait to be sent: the store is not read faster than they are taken.
 const EXPORT_WAITING: usize = 64;
 
-fn record(entry: EntryRow) -> Result<EntryRecord, Error> {
+fn record(entry: EntryRow, redacted_by: Option<u64>) -> Result<EntryRecord, Error> {
     let body = entry.body.as_deref().map(serde_json::from_slice).transpose().map_err(Error::broken)?;
     Ok(EntryRecord {
         seq: entry.seq,
@@ -36,6 +38,7 @@ fn record(entry: EntryRow) -> Result<EntryRecord, Error> {
         action: entry.action,
         decision: entry.decision,
         trace: entry.trace,
+        redacted_by,
         body,
         leaf: text(entry.leaf)?,
         leaf_hash: hex(&entry.leaf_hash),
@@ -74,7 +77,8 @@ pub(crate) async fn search(visit: Visit, Asked(asked): Asked<SearchQuery>) -> Re
         })
         .await?;
     let next = entries.last().filter(|_| entries.len() == filter.limit as usize).map(|last| last.seq);
-    let entries = entries.into_iter().map(record).collect::<Result<_, _>>().map_err(|e| visit.refused(e))?;
+    let entries = entries.into_iter().map(|entry| record(entry, None));
+    let entries = entries.collect::<Result<_, _>>().map_err(|e| visit.refused(e))?;
     Ok(Json(EntryList { entries, next }))
 }
 
@@ -82,8 +86,39 @@ pub(crate) async fn search(visit: Visit, Asked(asked): Asked<SearchQuery>) -> Re
 #[utoipa::path(get, path = "/v1/ledger/entries/{seq}", tag = "ledger", params(("seq" = u64, Path)), responses((status = 200, body = EntryRecord), (status = 403, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn show(visit: Visit, Part(seq): Part<String>) -> Result<Json<EntryRecord>, Refused> {
     let seq = number(&visit, &seq)?;
-    let entry = visit.read(|context, caller| async move { verbs::entry(&context, &caller, seq).await }).await?;
-    Ok(Json(record(entry).map_err(|e| visit.refused(e))?))
+    let (entry, redacted_by) = visit
+        .read(|context, caller| async move {
+            let entry = verbs::entry(&context, &caller, seq).await?;
+            let redacted_by = match &entry.body {
+                Some(_) => None,
+                None => context.store.read(|reader| verbs::rows::redaction(reader, seq))?,
+            };
+            Ok((entry, redacted_by))
+        })
+        .await?;
+    Ok(Json(record(entry, redacted_by).map_err(|e| visit.refused(e))?))
+}
+
+/// Erases body and salt of an entry, for good. The entry still stands in the tree, and every proof holds. Why, and by whom, is on record.
+#[utoipa::path(post, path = "/v1/ledger/entries/{seq}/redact", tag = "ledger", params(("seq" = u64, Path)), request_body = Reason, responses((status = 200, body = RedactionRecord), (status = 400, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn redact(
+    visit: Visit,
+    Part(seq): Part<String>,
+    Body(why): Body<Reason>,
+) -> Result<Json<RedactionRecord>, Refused> {
+    let seq = number(&visit, &seq)?;
+    let redacted = visit
+        .change(|context, caller| {
+            let why = why.reason.clone();
+            async move { verbs::redact(&context, &caller, seq, &why).await }
+        })
+        .await?;
+    Ok(Json(RedactionRecord {
+        entry: redacted.entry,
+        redacted_by: redacted.by,
+        at: redacted.at.to_string(),
+        folded: redacted.folded,
+    }))
 }
 
 fn number(visit: &Visit, text: &str) -> Result<u64, Refused> {

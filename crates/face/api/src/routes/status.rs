@@ -72,6 +72,7 @@ pub(crate) async fn status(visit: Visit) -> Result<Json<NodeStatus>, Refused> {
                     effects_unknown: unknown,
                     runs_live,
                     halted: Some(context.halt()).filter(|h| h.is_halted).map(|h| format!("by {}: {}", h.by, h.reason)),
+                    rolled_back: context.store.behind().map(str::to_owned),
                     sandbox: node.runner.sandbox(),
                     keystore: keystore(&node),
                     unauthenticated: node.unauthenticated(),
@@ -136,9 +137,14 @@ fn operators_start(context: &Context) -> Result<bool, Error> {
 fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
     let store = check(
         "the store takes changes",
-        match context.store.broken() {
-            None => Ok("it does".to_owned()),
-            Some(reason) => {
+        match (context.store.broken(), context.store.behind()) {
+            (None, None) => Ok("it does".to_owned()),
+            (None, Some(why)) => {
+                let mend =
+                    "restore a newer copy; or stop the node, `steward backup accept --reason WHY`, and start it again";
+                Err((true, format!("ROLLED BACK: {why}"), mend.to_owned()))
+            }
+            (Some(reason), _) => {
                 Err((true, reason, "look at the disk and the node's log, then restart the node".to_owned()))
             }
         },

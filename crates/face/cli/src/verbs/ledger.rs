@@ -211,7 +211,10 @@ fn entry_view(entry: &EntryRecord, looks: Looks) -> String {
     );
     let body = match &entry.body {
         Some(body) => serde_json::to_string_pretty(body).unwrap_or_default(),
-        None => "The body was erased; the entry still stands in the tree.".to_owned(),
+        None => match entry.redacted_by {
+            Some(by) => format!("The body was erased, as entry {by} says; this entry still stands in the tree."),
+            None => "The body was erased; the entry still stands in the tree.".to_owned(),
+        },
     };
     format!("{block}\n{}\n", shown_lines(&body))
 }
@@ -253,6 +256,7 @@ mod tests {
             action: Some("fs.write".into()),
             decision: Some("allow".into()),
             trace: None,
+            redacted_by: None,
             body: Some(serde_json::json!({"resource": "/a\u{202e}b"})),
             leaf: "{}".into(),
             leaf_hash: "00".into(),
@@ -278,8 +282,8 @@ mod tests {
             }
         "#]]
         .assert_eq(&entry_view(&entry(), Looks::default()));
-        let erased = EntryRecord { seq: 3, body: None, decision: None, action: None, ..entry() };
-        assert!(entry_view(&erased, Looks::default()).contains("erased"));
+        let erased = EntryRecord { seq: 3, redacted_by: Some(9), body: None, decision: None, action: None, ..entry() };
+        assert!(entry_view(&erased, Looks::default()).contains("erased, as entry 9 says"));
         let list = EntryList { entries: vec![entry(), erased], next: None };
         expect![[r#"
             entry  time                      kind             actor                       subject  action    decision

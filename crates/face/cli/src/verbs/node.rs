@@ -157,6 +157,9 @@ fn status_view(status: &NodeStatus, address: &str, looks: Looks) -> String {
     if let Some(halted) = &status.halted {
         lines.push(("halted".to_owned(), Word::new(halted, Ink::Bad)));
     }
+    if let Some(why) = &status.rolled_back {
+        lines.push(("rolled back".to_owned(), Word::new(why, Ink::Bad)));
+    }
     for mistake in &status.policy_mistakes {
         lines.push(("mistake".to_owned(), Word::new(mistake, Ink::Bad)));
     }
@@ -196,7 +199,7 @@ fn status_view(status: &NodeStatus, address: &str, looks: Looks) -> String {
 }
 
 /// Bytes in the largest unit that leaves at least one, rounded down to a tenth.
-fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     match units.iter().find(|(_, shift)| n >> shift > 0) {
         Some((unit, shift)) => {
@@ -240,6 +243,7 @@ mod tests {
             effects_unknown: 1,
             runs_live: 2,
             halted: Some("by olivia@acme.internal: smoke".into()),
+            rolled_back: None,
             sandbox: "grade A, limits by cgroup-v1".into(),
             keystore: "unlocked by the key file keys/keeper.key".into(),
             unauthenticated: 9,

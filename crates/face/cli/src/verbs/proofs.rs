@@ -66,6 +66,11 @@ pub(crate) async fn prove(session: &mut Session, seq: u64, output: Option<&Path>
         }
         None => session.show.text(&text)?,
     }
+    if bundle.body.is_none() {
+        session.show.aside(
+            "What it said was redacted; that there was such an entry, of that kind and time, is proved all the same.",
+        );
+    }
     let file = output.map_or("FILE".to_owned(), |file| file.display().to_string());
     session.show.aside(&format!(
         "Entry {seq} stands in the ledger, under a signed tree head of {} entries. Anyone can check it, without a node:\n  \

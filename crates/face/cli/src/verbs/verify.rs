@@ -21,7 +21,10 @@ use crate::{
 };
 
 /// The most bytes of a key's file that are read.
-const MAX_KEY_BYTES: usize = 16 << 10;
+pub(crate) const MAX_KEY_BYTES: usize = 16 << 10;
+
+/// The most entries that are named one by one.
+const MAX_SHOWN: usize = 20;
 
 /// What was found: the shape of `ledger verify --json`.
 #[derive(Debug, Serialize)]
@@ -45,6 +48,9 @@ struct Verified {
     unanchored: u64,
     /// Entries whose body was erased.
     erased: u64,
+    /// The entries that say so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    redacted_by: Vec<u64>,
     /// Rows that were compared; absent without `--state`.
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<u64>,
@@ -66,9 +72,9 @@ struct Anchor {
 }
 
 #[derive(Debug, Serialize)]
-struct Found {
-    code: &'static str,
-    place: String,
+pub(crate) struct Found {
+    pub(crate) code: &'static str,
+    pub(crate) place: String,
     /// The entry that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     entry: Option<u64>,
@@ -78,7 +84,7 @@ struct Found {
     /// The row's key as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    message: String,
+    pub(crate) message: String,
 }
 
 /// Where the verifier key comes from.
@@ -135,7 +141,7 @@ pub(crate) fn verify(session: &mut Session, args: &VerifyArgs) -> Result<(), Fai
     Ok(())
 }
 
-fn unreadable(error: StoreError) -> Failure {
+pub(crate) fn unreadable(error: StoreError) -> Failure {
     let hint = matches!(error, StoreError::Missing(_)).then(|| "name the node's folder with --home DIR".to_owned());
     Failure { hint, ..Failure::refused(error) }
 }
@@ -200,6 +206,7 @@ fn summarise(
         anchored: report.anchored_size,
         unanchored: report.unanchored(),
         erased: report.erased,
+        redacted_by: report.redactions.iter().map(|(_, by)| *by).collect(),
         rows: state.then_some(report.rows_compared),
         findings,
         finding_count: report.finding_count(),
@@ -208,7 +215,7 @@ fn summarise(
     }
 }
 
-fn found(finding: &Finding) -> Found {
+pub(crate) fn found(finding: &Finding) -> Found {
     let (table, key) = match &finding.place {
         Place::Row { table, key, .. } => (Some(table.clone()), Some(key.clone())),
         _ => (None, None),
@@ -229,7 +236,12 @@ fn verified_view(verified: &Verified, looks: Looks) -> String {
         ("entries".to_owned(), format!("{}, root {}", verified.entries, verified.root).into()),
     ];
     if verified.erased > 0 {
-        lines.push(("erased".to_owned(), format!("the bodies of {} entries", verified.erased).into()));
+        let mut by: Vec<String> = verified.redacted_by.iter().take(MAX_SHOWN).map(u64::to_string).collect();
+        if verified.redacted_by.len() > MAX_SHOWN {
+            by.push("…".to_owned());
+        }
+        let said = format!("the bodies of {} entries, as these say: {}", verified.erased, by.join(", "));
+        lines.push(("erased".to_owned(), said.into()));
     }
     if let Some(rows) = verified.rows {
         lines.push(("rows".to_owned(), format!("{rows} compared with the entries that wrote them").into()));
@@ -316,7 +328,8 @@ mod tests {
             anchors: vec![Anchor { from: "remembered".into(), size: 38, holds: true }],
             anchored: 38,
             unanchored: 3,
-            erased: 0,
+            erased: 2,
+            redacted_by: vec![39, 40],
             rows: Some(20),
             findings: Vec::new(),
             finding_count: 0,
@@ -350,6 +363,7 @@ mod tests {
         expect![[r#"
             ledger        acme.internal
             entries       41, root cm9vdA==
+            erased        the bodies of 2 entries, as these say: 39, 40
             rows          20 compared with the entries that wrote them
             verifier key  acme.internal+00000000+AQ, as pinned before
             anchor        the head remembered here, of 38 entries: continued
@@ -359,6 +373,7 @@ mod tests {
         expect![[r#"
             ledger        acme.internal
             entries       41, root cm9vdA==
+            erased        the bodies of 2 entries, as these say: 39, 40
             rows          20 compared with the entries that wrote them
             verifier key  acme.internal+00000000+AQ, taken from the home itself: whoever changed the home could have changed it
             anchor        kept.note, of 50 entries: NOT continued

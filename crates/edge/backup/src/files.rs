@@ -1,0 +1,286 @@
+//! Which files of a home are copied, and how.
+//!
+//! What is known to hold no secret is copied as it is. What is known to be made anew is left out. Everything else counts as a secret and is
+//! sealed, so that a file that a later version puts there is not copied in the clear by mistake.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+};
+
+use sha2::{Digest as _, Sha256};
+use steward_seal::Digest;
+use zeroize::Zeroizing;
+
+use crate::{
+    ROLLED_BACK_FILE, STORE_FILE,
+    error::BackupError,
+    escrow::{MAX_SEALED_BYTES, Secrets},
+    manifest::{Content, FileRecord, LeftOut},
+    staging::{self, make_folder},
+};
+
+/// What is copied as it is.
+const PLAIN: [&str; 6] = ["agents", "policies", "programs", "steward.toml", "tools", ROLLED_BACK_FILE];
+
+/// What is no part of what a node is: the store is copied by itself, the rest is made anew by each start.
+const PASSED_OVER: [&str; 5] = [STORE_FILE, "store.sqlite-wal", "store.sqlite-shm", "run", "runs"];
+
+/// What is left out, and why.
+const LEFT_OUT: [(&str, &str); 2] =
+    [("logs", "logs are no facts: what happened stands in the ledger"), ("index", "it is made anew from the store")];
+
+/// The most files, folders and links.
+pub(crate) const MAX_FILES: usize = 1_000_000;
+
+/// The deepest that folders lie in each other.
+const MAX_DEPTH: usize = 64;
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 << 10;
+
+/// What was found in a home.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) files: Vec<FileRecord>,
+    pub(crate) secrets: Secrets,
+    pub(crate) left_out: Vec<LeftOut>,
+    sealed_bytes: usize,
+}
+
+/// Copies what is plain of the home `from` into the folder `to`, and reads what is secret. A file that disappears meanwhile was not there.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<Found, BackupError> {
+    let mut found = Found::default();
+    for name in names(from)? {
+        let path = from.join(&name);
+        if PASSED_OVER.contains(&name.as_str()) {
+            continue;
+        }
+        if let Some((_, why)) = LEFT_OUT.iter().find(|(left_out, _)| *left_out == name) {
+            found.left_out.push(LeftOut { path: name, why: (*why).to_owned() });
+        } else if PLAIN.contains(&name.as_str()) {
+            take(&path, &to.join(&name), &name, 0, &mut found)?;
+        } else {
+            hide(&path, &name, 0, &mut found)?;
+        }
+    }
+    found.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// The names in a folder that are text, the last first: a node's `staging` is read before its `files`, so that what is published
+/// meanwhile is in one of them.
+fn names(folder: &Path) -> Result<Vec<String>, BackupError> {
+    let failed = BackupError::io("read", folder);
+    let mut names = Vec::new();
+    for item in fs::read_dir(folder).map_err(&failed)? {
+        let name = item.map_err(&failed)?.file_name();
+        let name = name.into_string().map_err(|name| {
+            failed(io::Error::new(ErrorKind::InvalidData, format!("the name {name:?} in it is not UTF-8")))
+        })?;
+        names.push(name);
+    }
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(names)
+}
+
+fn is_gone(error: &BackupError) -> bool {
+    matches!(error, BackupError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
+}
+
+/// Copies a file, a folder with all that is in it, or a link.
+fn take(from: &Path, to: &Path, path: &str, depth: usize, found: &mut Found) -> Result<(), BackupError> {
+    let metadata = match fs::symlink_metadata(from) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(BackupError::io("look at", from))?,
+    };
+    if depth > MAX_DEPTH || found.files.len() >= MAX_FILES {
+        let why = "there are too many files, or folders too deep in each other";
+        return Err(BackupError::io("copy", from)(io::Error::other(why)));
+    }
+    let record = |content, target, mode| FileRecord { path: path.to_owned(), mode, content, target };
+    let mode = Some(metadata.mode() & 0o777);
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        let names = match names(from) {
+            Err(error) if is_gone(&error) => return Ok(()),
+            other => other?,
+        };
+        make_folder(to)?;
+        found.files.push(record(None, None, mode));
+        for name in names {
+            take(&from.join(&name), &to.join(&name), &format!("{path}/{name}"), depth + 1, found)?;
+        }
+    } else if kind.is_file() {
+        match copy_file(from, to, None) {
+            Ok(content) => found.files.push(record(Some(content), None, mode)),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    } else if kind.is_symlink() {
+        let target = match fs::read_link(from) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(BackupError::io("read", from))?,
+        };
+        match target.into_os_string().into_string() {
+            Ok(target) => found.files.push(record(None, Some(target), None)),
+            Err(_) => leave_out(found, path, "it is a link to what is not UTF-8"),
+        }
+    } else {
+        leave_out(found, path, "it is neither a file nor a folder nor a link");
+    }
+    Ok(())
+}
+
+fn leave_out(found: &mut Found, path: &str, why: &str) {
+    found.left_out.push(LeftOut { path: path.to_owned(), why: why.to_owned() });
+}
+
+/// Reads what is secret into memory.
+fn hide(from: &Path, path: &str, depth: usize, found: &mut Found) -> Result<(), BackupError> {
+    let metadata = match fs::symlink_metadata(from) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(BackupError::io("look at", from))?,
+    };
+    if metadata.is_dir() && depth < MAX_DEPTH {
+        for name in names(from)? {
+            hide(&from.join(&name), &format!("{path}/{name}"), depth + 1, found)?;
+        }
+    } else if metadata.is_file() {
+        let mut bytes = Zeroizing::new(Vec::new());
+        let room = MAX_SEALED_BYTES - found.sealed_bytes;
+        let file = File::open(from).map_err(BackupError::io("read", from))?;
+        file.take(room as u64 + 1).read_to_end(&mut bytes).map_err(BackupError::io("read", from))?;
+        if bytes.len() > room {
+            return Err(BackupError::TooMuchSealed { path: path.to_owned(), limit: MAX_SEALED_BYTES });
+        }
+        found.sealed_bytes += bytes.len();
+        found.secrets.insert(path.to_owned(), bytes);
+    } else {
+        leave_out(found, path, "it is neither a file nor a folder");
+    }
+    Ok(())
+}
+
+/// Copies a file of which somebody may be writing the end: as much as it has when it is opened. The copy is on disk when this returns.
+/// Its mode is the one of the original, or the one that is given.
+pub(crate) fn copy_file(from: &Path, to: &Path, mode: Option<u32>) -> Result<Content, BackupError> {
+    let reading = BackupError::io("read", from);
+    let writing = BackupError::io("write", to);
+    let mut source = File::open(from).map_err(&reading)?;
+    let metadata = source.metadata().map_err(&reading)?;
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(&writing)?;
+    let content = pour(&mut source, metadata.len(), Some(&mut copy)).map_err(&writing)?;
+    let mode = mode.unwrap_or(metadata.mode() & 0o777);
+    copy.set_permissions(fs::Permissions::from_mode(mode)).map_err(&writing)?;
+    copy.sync_all().map_err(&writing)?;
+    Ok(content)
+}
+
+/// What a file holds now.
+pub(crate) fn content(path: &Path) -> Result<Content, BackupError> {
+    let reading = BackupError::io("read", path);
+    let mut file = File::open(path).map_err(&reading)?;
+    pour(&mut file, u64::MAX, None).map_err(&reading)
+}
+
+fn pour(from: &mut File, limit: u64, mut to: Option<&mut File>) -> io::Result<Content> {
+    let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
+    let mut piece = vec![0; PIECE];
+    while bytes < limit {
+        let most = usize::try_from(limit - bytes).map_or(PIECE, |left| left.min(PIECE));
+        let n = match from.read(&mut piece[..most]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if n == 0 {
+            break;
+        }
+        hash.update(&piece[..n]);
+        if let Some(to) = &mut to {
+            to.write_all(&piece[..n])?;
+        }
+        bytes += n as u64;
+    }
+    Ok(Content { digest: Digest::from_bytes(hash.finalize().into()), bytes })
+}
+
+/// The parts of a path in a home, if it is one that leads nowhere else.
+pub(crate) fn is_plain(path: &str) -> bool {
+    !path.is_empty()
+        && path.len() < 4096
+        && !path.contains('\0')
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// Writes a secret file, with the folders that it lies in.
+pub(crate) fn write_secret(home: &Path, path: &str, bytes: &[u8]) -> Result<(), BackupError> {
+    let to = home.join(path);
+    let mut folder = home.to_owned();
+    for part in Path::new(path).parent().into_iter().flat_map(Path::components) {
+        folder.push(part);
+        if !folder.is_dir() {
+            make_folder(&folder)?;
+        }
+    }
+    staging::write(&to, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::{copy, is_plain};
+
+    #[test]
+    fn what_is_not_known_to_be_plain_is_a_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, to) = (folder.path().join("home"), folder.path().join("to"));
+        for (path, text) in [
+            ("agents/acme/scribe/files/a.md", "a"),
+            ("programs/agent.sh", "#!"),
+            ("steward.toml", "log = 1"),
+            ("store.sqlite", "not by this"),
+            ("run/lock", ""),
+            ("logs/main.log", "x"),
+            ("keys/document.pem", "secret"),
+            ("secrets/openrouter", "secret"),
+            ("tls/later.pem", "secret of a later version"),
+        ] {
+            fs::create_dir_all(home.join(path).parent().unwrap()).unwrap();
+            fs::write(home.join(path), text).unwrap();
+        }
+        symlink("agent.sh", home.join("programs/link")).unwrap();
+        fs::create_dir(&to).unwrap();
+        let found = copy(&home, &to).unwrap();
+        let paths: Vec<&str> = found.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "agents",
+                "agents/acme",
+                "agents/acme/scribe",
+                "agents/acme/scribe/files",
+                "agents/acme/scribe/files/a.md",
+                "programs",
+                "programs/agent.sh",
+                "programs/link",
+                "steward.toml",
+            ]
+        );
+        let secrets: Vec<&str> = found.secrets.keys().map(String::as_str).collect();
+        assert_eq!(secrets, ["keys/document.pem", "secrets/openrouter", "tls/later.pem"]);
+        assert_eq!(found.left_out.iter().map(|l| l.path.as_str()).collect::<Vec<_>>(), ["logs"]);
+        assert!(!to.join("keys").exists() && !to.join("tls").exists() && to.join("programs/agent.sh").exists());
+    }
+
+    #[test]
+    fn paths_lead_nowhere_else() {
+        assert!(is_plain("a") && is_plain("a/b.c/…"));
+        for path in ["", "/a", "a/", "a//b", ".", "a/../b", "..", "a/.", "a\0b"] {
+            assert!(!is_plain(path), "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The one door for backups: the manifest, if the expected key signed it; then every byte, held against it.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use steward_seal::{
+    Digest, Fingerprint, VerifyingKey, dsse,
+    json::{self, Limits},
+};
+
+use crate::{
+    STORE_FILE,
+    error::BackupError,
+    escrow::{self, Passphrase, Secrets},
+    files::{MAX_FILES, content, is_plain},
+    manifest::{FORMAT_VERSION, FileRecord, MANIFEST_TYPE, Manifest},
+};
+
+pub(crate) const MANIFEST: &str = "manifest.json";
+pub(crate) const FILES: &str = "files.jsonl";
+pub(crate) const SEALED: &str = "sealed.json";
+pub(crate) const HOME: &str = "home";
+
+/// The most bytes of the manifest.
+const MAX_MANIFEST: Limits = Limits { bytes: 4 << 20, depth: 8 };
+
+/// The most bytes of a line of the list.
+const MAX_LINE: Limits = Limits { bytes: 64 << 10, depth: 4 };
+
+/// A backup whose manifest is signed.
+#[derive(Debug)]
+pub struct Backup {
+    root: PathBuf,
+    manifest: Manifest,
+    signer: Fingerprint,
+    is_pinned: bool,
+}
+
+/// Something in a backup that is not as its manifest says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which file of the backup.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// As much of an envelope as is needed to find the key that it names.
+#[derive(Deserialize)]
+struct Named {
+    payload: String,
+}
+
+impl Backup {
+    /// Opens the backup at `root`. Its manifest must be signed by `key`; without one, by the key that it names itself, which proves that nothing
+    /// was damaged and not who made it ([`Backup::is_pinned`]).
+    ///
+    /// # Errors
+    /// There is none, it is of a newer format, or it is not signed by that key.
+    pub fn open(root: &Path, key: Option<&VerifyingKey>) -> Result<Self, BackupError> {
+        let path = root.join(MANIFEST);
+        let bytes = read(&path, MAX_MANIFEST.bytes)?;
+        let named = match key {
+            Some(key) => key.clone(),
+            None => named(&bytes).map_err(|reason| BackupError::no_backup(&path, reason))?,
+        };
+        let sealed = dsse::open(&bytes, MANIFEST_TYPE, &named).map_err(|e| BackupError::no_backup(&path, e))?;
+        let signer = *sealed.signer();
+        let manifest: Manifest =
+            json::read(sealed.get(), MAX_MANIFEST).map_err(|e| BackupError::no_backup(&path, e))?;
+        if manifest.version != FORMAT_VERSION {
+            return Err(BackupError::Version { found: manifest.version, known: FORMAT_VERSION });
+        }
+        Ok(Self { root: root.to_owned(), manifest, signer, is_pinned: key.is_some() })
+    }
+
+    /// What it says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The key that signed it.
+    pub fn signer(&self) -> Fingerprint {
+        self.signer
+    }
+
+    /// Whether that key was known before. Otherwise whoever changed the backup could have signed it anew.
+    pub fn is_pinned(&self) -> bool {
+        self.is_pinned
+    }
+
+    /// The copy of the store.
+    pub fn store(&self) -> PathBuf {
+        self.root.join(HOME).join(STORE_FILE)
+    }
+
+    /// Reads every file and holds it against the manifest: what is changed, missing or more than there should be.
+    ///
+    /// # Errors
+    /// The list of the files is not the one that the manifest names, or cannot be read.
+    pub fn check(&self) -> Result<Vec<Problem>, BackupError> {
+        let mut problems = Vec::new();
+        let mut problem = |path: &str, message: String| problems.push(Problem { path: path.to_owned(), message });
+        let mut listed = BTreeSet::new();
+        for file in self.files()? {
+            let path = self.root.join(HOME).join(&file.path);
+            if let Some(expected) = file.content {
+                match content(&path) {
+                    Ok(found) if found == expected => {}
+                    Ok(found) => problem(
+                        &file.path,
+                        format!(
+                            "it has {} bytes that hash to {}, and not the {} that hash to {}",
+                            found.bytes, found.digest, expected.bytes, expected.digest
+                        ),
+                    ),
+                    Err(error) => problem(&file.path, error.to_string()),
+                }
+            } else if file.target.is_none() && !path.is_dir() {
+                problem(&file.path, "the folder is not there".to_owned());
+            }
+            listed.insert(file.path);
+        }
+        let mut more = Vec::new();
+        walk(&self.root.join(HOME), "", &mut more)?;
+        for path in more.into_iter().filter(|path| !listed.contains(path)) {
+            problem(&path, "it is there, and the manifest does not name it".to_owned());
+        }
+        if let Some(part) = &self.manifest.sealed {
+            let path = self.root.join(SEALED);
+            match content(&path) {
+                Ok(found) if found.digest == part.digest => {}
+                Ok(_) => problem(SEALED, "it is not the file that the manifest names".to_owned()),
+                Err(error) => problem(SEALED, error.to_string()),
+            }
+        }
+        Ok(problems)
+    }
+
+    /// Keys and secrets.
+    ///
+    /// # Errors
+    /// There are none in it, or the passphrase is another one.
+    pub(crate) fn secrets(&self, passphrase: &Passphrase) -> Result<Secrets, BackupError> {
+        let path = self.root.join(SEALED);
+        let part = self.manifest.sealed.as_ref().ok_or_else(|| {
+            BackupError::NoKeys(
+                "keys are not in this backup, so that there is nothing to open with a passphrase".to_owned(),
+            )
+        })?;
+        let bytes = read(&path, escrow::MAX_FILE_BYTES)?;
+        if Digest::of(&bytes) != part.digest {
+            return Err(BackupError::Changed {
+                path: SEALED.to_owned(),
+                reason: "it is not the file that the manifest names".to_owned(),
+            });
+        }
+        let secrets = escrow::open(&bytes, passphrase)?;
+        match secrets.keys().find(|path| !is_plain(path)) {
+            Some(path) => Err(BackupError::no_backup(&self.root.join(SEALED), format!("`{path}` leads out of a home"))),
+            None => Ok(secrets),
+        }
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.root.join(HOME)
+    }
+
+    /// The list of the files, if it is the one that the manifest names.
+    pub(crate) fn files(&self) -> Result<Vec<FileRecord>, BackupError> {
+        let path = self.root.join(FILES);
+        if content(&path)?.digest != self.manifest.files.digest {
+            return Err(BackupError::no_backup(&path, "it is not the list that the manifest names"));
+        }
+        let wrong = |reason: String| BackupError::no_backup(&path, reason);
+        let mut lines = BufReader::new(File::open(&path).map_err(BackupError::io("read", &path))?);
+        let mut files = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            let n = (&mut lines)
+                .take(MAX_LINE.bytes as u64)
+                .read_until(b'\n', &mut line)
+                .map_err(BackupError::io("read", &path))?;
+            if n == 0 {
+                return Ok(files);
+            }
+            let file: FileRecord = json::read(&line, MAX_LINE).map_err(|e| wrong(e.to_string()))?;
+            if !is_plain(&file.path) {
+                return Err(wrong(format!("`{}` leads out of a home", file.path)));
+            }
+            if files.len() == MAX_FILES {
+                return Err(wrong(format!("it has more than {MAX_FILES} lines")));
+            }
+            files.push(file);
+        }
+    }
+}
+
+/// The key that a manifest names.
+fn named(bytes: &[u8]) -> Result<VerifyingKey, String> {
+    let envelope: Named = json::read(bytes, MAX_MANIFEST).map_err(|e| e.to_string())?;
+    let payload = STANDARD.decode(&envelope.payload).map_err(|e| e.to_string())?;
+    let value = json::value(&payload, MAX_MANIFEST).map_err(|e| e.to_string())?;
+    let key = value.get("document_key").and_then(|k| k.as_str()).ok_or("it names no key")?;
+    VerifyingKey::from_spki_pem(key).map_err(|e| e.to_string())
+}
+
+fn read(path: &Path, limit: usize) -> Result<Vec<u8>, BackupError> {
+    let failed = BackupError::io("read", path);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(&failed)?;
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(&failed)?;
+    if bytes.len() > limit {
+        return Err(BackupError::no_backup(path, format!("it has more than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The files and folders in `folder`, by their path.
+fn walk(folder: &Path, before: &str, found: &mut Vec<String>) -> Result<(), BackupError> {
+    let failed = BackupError::io("read", folder);
+    for item in fs::read_dir(folder).map_err(&failed)? {
+        let item = item.map_err(&failed)?;
+        let path = format!("{before}{}", item.file_name().to_string_lossy());
+        if item.file_type().map_err(&failed)?.is_dir() {
+            walk(&item.path(), &format!("{path}/"), found)?;
+        }
+        found.push(path);
+    }
+    Ok(())
+}
