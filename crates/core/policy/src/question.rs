@@ -1,7 +1,7 @@
 //! What is asked of the engine.
 
 use steward_naming::ActionId;
-use steward_permit::{Action, Actor, KeyUse, RunUse, Scope, Tier};
+use steward_permit::{Action, Actor, Circumstances, KeyUse, RunTold, RunUse, Scope, Tier};
 
 /// What is asked of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,20 @@ pub struct Question {
     pub needs: Option<Tier>,
     /// What it would give, of a key or an agent that is to be made.
     pub gives: Gives,
+}
+
+impl Question {
+    /// What is recorded of it beside who asks for what, so that it can be asked again.
+    pub fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            gives_scopes: self.gives.scopes.clone(),
+            gives_tier: self.gives.tier,
+            key_scopes: self.key.as_ref().map(|key| key.scopes.clone()),
+            needs_tier: self.needs,
+            owner: self.owner.clone(),
+            run: self.run.as_ref().map(RunTold::from),
+        }
+    }
 }
 
 /// What a key or an agent that is to be made could do: so that policies can say who may give what.

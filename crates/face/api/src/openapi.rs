@@ -10,7 +10,8 @@ use utoipa::{
 };
 
 use crate::routes::{
-    actions, agents, effects, entries, halt, models, open, people, policies, runs, state, status, tools,
+    actions, agents, effects, entries, halt, models, open, people, policies, policy_diff, replay, runs, state, status,
+    tools,
 };
 
 #[derive(OpenApi)]
@@ -22,12 +23,12 @@ use crate::routes::{
         open::healthz, serve, open::identity, open::head, open::vkey, open::consistency, open::checkpoint, open::tile,
         people::login, people::list, people::add, people::disable, people::keys, people::create_key, people::revoke_key,
         agents::list, agents::add, agents::show, agents::revoke, agents::reinstate,
-        runs::start, runs::list, runs::show, runs::stop, runs::evidence, runs::handoff,
+        runs::start, runs::list, runs::show, runs::stop, runs::evidence, runs::handoff, replay::replay, replay::history,
         effects::list, effects::resolve, state::get,
         tools::list, tools::add, tools::show, tools::pin, tools::allow, tools::remove,
         models::list, models::add, models::test, models::remove, models::budgets, models::set_budget, models::usage,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
-        policies::list, policies::explain,
+        policies::list, policies::explain, policy_diff::diff,
         entries::search, entries::show, entries::proof, entries::export,
         status::status, status::doctor, halt::halt, halt::resume,
     )

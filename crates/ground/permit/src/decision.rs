@@ -10,6 +10,7 @@ use steward_seal::Digest;
 use crate::{
     action::Action,
     actor::{Actor, words},
+    circumstances::Circumstances,
 };
 
 /// How long a permit can be used, in milliseconds: long enough to commit under load, too short to be kept.
@@ -51,14 +52,16 @@ words!(
         OutOfScope = "OUT_OF_SCOPE",
         /// What the tool's server says of it is not what a person pinned.
         ToolChanged = "TOOL_CHANGED",
+        /// Something about the tool is suspicious, and nobody said that they saw it.
+        ToolSuspicious = "TOOL_SUSPICIOUS",
         /// A budget for models has nothing left for it.
         OverBudget = "OVER_BUDGET",
     }
 );
 
 impl DenialCode {
-    /// Whether it is no policy's decision but one of the run that it was asked in, or of the halt; its reason stands in
-    /// [`Denial::errors`].
+    /// Whether it is no policy's decision but one of the run that it was asked in, of the halt, or of what was found in a tool; its
+    /// reason stands in [`Denial::errors`].
     pub const fn is_of_run(self) -> bool {
         matches!(
             self,
@@ -68,6 +71,7 @@ impl DenialCode {
                 | Self::ForbiddenAction
                 | Self::OutOfScope
                 | Self::ToolChanged
+                | Self::ToolSuspicious
                 | Self::OverBudget
         )
     }
@@ -84,6 +88,8 @@ pub struct Ruling {
     pub key: Option<KeyId>,
     /// What they asked for.
     pub action: Action,
+    /// What else the policy was told; none if there was nothing that it could be asked.
+    pub circumstances: Option<Circumstances>,
     /// The policies that made the decision.
     pub policies: Vec<Matched>,
     /// The version (digest) of the policy in force.
@@ -195,6 +201,7 @@ impl fmt::Display for Denial {
             | DenialCode::ForbiddenAction
             | DenialCode::OutOfScope
             | DenialCode::ToolChanged
+            | DenialCode::ToolSuspicious
             | DenialCode::OverBudget => f.write_str(&self.errors.join("; ")),
         }
     }

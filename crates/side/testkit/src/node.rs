@@ -342,6 +342,7 @@ impl TestNode {
         assert_eq!(unsettled, (0, 0), "effects are on their way, and of some nobody knows what became of them");
         let left = context.store.read(steward_app_runs::left_over).expect("runs can be read");
         assert!(left.is_empty(), "runs that ended left something: {left:?}");
+        crate::again::assert_had_again(context);
         let staged = context.folders.staged().expect("the agents' folders can be read");
         assert!(staged.is_empty(), "something is still staged: {staged:?}");
     }

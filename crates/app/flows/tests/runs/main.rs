@@ -10,6 +10,7 @@ mod honest;
 mod people;
 mod phases;
 mod refused;
+mod replay;
 mod restart;
 mod revoked;
 mod state;
