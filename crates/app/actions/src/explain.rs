@@ -187,6 +187,9 @@ fn refused(code: Option<DenialCode>) -> String {
         Some(DenialCode::ToolChanged) => {
             "It was refused, because what the tool's server says of it is not what a person looked at and pinned."
         }
+        Some(DenialCode::ToolSuspicious) => {
+            "It was refused, because something about the tool is suspicious, and nobody said that they saw it."
+        }
         Some(DenialCode::OverBudget) => "It was refused, because a budget for models has nothing left for it.",
         Some(DenialCode::NeedsReview) => "It was not done, because a person must approve it first.",
         Some(DenialCode::ReviewRefused) => {

@@ -162,7 +162,10 @@ pub async fn add(context: &Context, caller: &Caller, manifest: &Manifest) -> Res
     let mut change = context
         .change(caller, granted, kind::AGENT_ADDED, agent.name.to_string())
         .guard(Guard::absent("agent", AgentRow::key(&agent.name)))
-        .row(agent.row());
+        .row(agent.row())
+        .detail("tier", agent.tier.as_str())
+        .detail("version", agent.version.as_str())
+        .detail("manifest", agent.manifest.to_string());
     for document in documents {
         change = change.blob(document);
     }

@@ -118,7 +118,8 @@ struct Processes {
     is_closed: bool,
     /// The number of the next.
     next: u64,
-    killers: BTreeMap<u64, Killer>,
+    /// With the row that each was started from.
+    killers: BTreeMap<u64, (u64, Killer)>,
 }
 
 /// A server's process, from its very start: dropped, it is killed, wherever whoever waited for it was.
@@ -129,11 +130,11 @@ struct Leash {
 }
 
 impl Leash {
-    fn new(killer: Killer, started: &Started) -> Self {
+    fn new(killer: Killer, of: u64, started: &Started) -> Self {
         let mut processes = started.lock().expect("no holder of this lock panics");
         processes.next += 1;
         let number = processes.next;
-        processes.killers.insert(number, killer.clone());
+        processes.killers.insert(number, (of, killer.clone()));
         Self { killer, number, started: Arc::clone(started) }
     }
 }
@@ -207,6 +208,11 @@ impl Gateway {
     /// # Errors
     /// It is not allowed, or what is asked for is wrong.
     pub async fn add(&self, caller: &Caller, new: &NewServer) -> Result<ServerView, Error> {
+        if let Ok(name) = new.name.parse::<Label>() {
+            // Nobody who may not add one learns which secrets there are.
+            let action = self.parts.context.action("tool.add", ResourceKind::Tool, name.as_str())?;
+            self.parts.context.allow(caller, action, None).await?;
+        }
         for secret in new.secrets.values() {
             self.parts.keeper.secret(secret).map_err(no_secret)?;
         }
@@ -255,10 +261,16 @@ impl Gateway {
     /// As [`steward_app_tools::remove`].
     pub async fn remove(&self, caller: &Caller, server: &str) -> Result<ServerRow, Error> {
         let removed = steward_app_tools::remove(&self.parts.context, caller, server).await?;
+        // Its processes are killed, and its place is nobody's: whoever connects just now finds out that it is gone, and is not waited for.
+        let killers: Vec<_> =
+            self.started.lock().expect("no holder of this lock panics").killers.values().cloned().collect();
+        killers.iter().filter(|(of, _)| *of == removed.entry_seq).for_each(|(_, killer)| killer.kill());
         let slot = self.slots.lock().expect("no holder of this lock panics").remove(&removed.name);
-        if let Some(slot) = slot {
-            slot.lock().await.take();
+        if let Some(mut held) = slot.as_ref().and_then(|slot| slot.try_lock().ok()) {
+            held.take();
         }
+        // One of that name that comes later is another, and what changes in it is told anew.
+        self.told.lock().await.retain(|(server, ..)| *server != removed.name);
         Ok(removed)
     }
 
@@ -294,7 +306,7 @@ impl Gateway {
     pub(crate) async fn end_all(&self) {
         let killers: Vec<_> =
             self.started.lock().expect("no holder of this lock panics").killers.values().cloned().collect();
-        killers.iter().for_each(Killer::kill);
+        killers.iter().for_each(|(_, killer)| killer.kill());
         let slots: Vec<_> =
             self.slots.lock().expect("no holder of this lock panics").values().map(Arc::clone).collect();
         let ended = async {
@@ -329,6 +341,19 @@ impl Gateway {
     /// What may not be shown of what a server says: every secret that is known, and those that it has itself.
     fn known_secrets(&self, own: &Secrets) -> Result<Secrets, Error> {
         Ok(self.parts.keeper.all().map_err(Error::broken)?.with(&own.however_written()))
+    }
+
+    /// Whether a server is there as it was when somebody began to connect to it.
+    ///
+    /// # Errors
+    /// It was taken away meanwhile.
+    fn is_still_there(&self, server: &ServerRow) -> Result<(), Error> {
+        let now = self.known(server.name.as_str())?;
+        if now.entry_seq == server.entry_seq {
+            return Ok(());
+        }
+        let message = format!("`{}` is another server now; try again", server.name);
+        Err(Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, message))
     }
 
     fn known(&self, name: &str) -> Result<ServerRow, Error> {
@@ -446,8 +471,9 @@ impl Gateway {
         let listed = upstream.list_tools().await;
         let known = self.known_secrets(upstream.secrets())?;
         let listed = without_secrets(listed.map_err(|error| unavailable(&error, &known))?, &known);
-        // It may have come while the node was halted.
+        // It may have come while the node was halted, or the server taken away.
         self.may_connect()?;
+        self.is_still_there(server)?;
         let connection = Arc::new(Connection {
             upstream: Arc::new(upstream),
             _leash: leash,
@@ -563,14 +589,16 @@ impl Gateway {
                 let done = context.commit(change).await?;
                 let processes = Arc::clone(&self.started);
                 // On its leash there already: nobody need wait for it any more when it has started.
+                let of = server.entry_seq;
                 let start = move || {
                     let session = worker.start(&done.warrant, &action, &spec)?;
-                    Ok::<_, EffectError>((Leash::new(session.killer.clone(), &processes), session))
+                    Ok::<_, EffectError>((Leash::new(session.killer.clone(), of, &processes), session))
                 };
                 let started = tokio::task::spawn_blocking(start).await.map_err(Error::broken)?;
                 let (leash, session) = started.map_err(|error| unreachable(name, &error.to_string(), &known))?;
-                // Who ended all processes meanwhile did not know of this one.
+                // Who ended all processes meanwhile, or those of this server, did not know of this one.
                 self.may_connect()?;
+                self.is_still_there(server)?;
                 let Session { to_agent, from_agent, exit, .. } = session;
                 tell_end(name.to_owned(), exit, known.clone());
                 let upstream = Upstream::over_lines(name, to_agent, bridge(from_agent), own, Timeouts::default()).await;

@@ -47,6 +47,8 @@ pub struct NewModel {
     pub max_output: Option<u64>,
     /// The model that is asked when this one cannot answer.
     pub fallback: Option<String>,
+    /// Whether it may take the place of one of the same name.
+    pub replace: bool,
 }
 
 impl NewModel {
@@ -124,16 +126,23 @@ impl NewModel {
     }
 }
 
-/// Adds a model, or replaces what is known of it.
+/// Adds a model. Where one of the name is there, it replaces what is known of it, if that is asked for.
 ///
 /// # Errors
-/// It is not allowed, there are too many, or what is asked for is wrong (all of it is said at once).
+/// It is not allowed, the name is in use, there are too many, or what is asked for is wrong (all of it is said at once).
 pub async fn add(context: &Context, caller: &Caller, new: &NewModel) -> Result<ModelRow, Error> {
     let model = new.read(context, caller)?;
     let action = context.action("model.add", ResourceKind::Model, model.name.as_str())?;
     let granted = context.permit(caller, action, None).await?;
     let all = context.store.read(|reader| rows::models(reader, &context.namespace))?;
     let before = all.iter().find(|known| known.name == model.name);
+    if before.is_some() && !new.replace {
+        let message = format!(
+            "there is a model `{}` already; say --replace if what is known of it is to be replaced, its key and tier too",
+            model.name
+        );
+        return Err(Error::new(Kind::Taken, code::NAME_TAKEN, message));
+    }
     if before.is_none() && all.len() >= MAX_MODELS {
         return Err(Error::invalid(format!("a node has at most {MAX_MODELS} models; remove one first")));
     }
@@ -154,7 +163,8 @@ pub async fn add(context: &Context, caller: &Caller, new: &NewModel) -> Result<M
         .detail("url", model.url.as_str())
         .detail("upstream", model.upstream.as_str())
         .detail("secret", json!(model.secret))
-        .detail("tier", model.tier.as_str());
+        .detail("tier", model.tier.as_str())
+        .detail("replaced", before.is_some());
     let done = context.commit(change).await?;
     Ok(ModelRow { entry_seq: done.recorded.seq, ..model })
 }

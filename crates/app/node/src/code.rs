@@ -88,8 +88,6 @@ codes! {
     TOO_MANY_RUNS,
     /// The agent reported a problem.
     REPORTED,
-    /// Something about a tool is suspicious, and nobody said that they saw it.
-    TOOL_SUSPICIOUS,
     /// What a tool's server says of it is not what was pinned.
     TOOL_CHANGED,
     /// The server of a tool cannot be reached.

@@ -5,9 +5,13 @@
 //!
 //! Deliberately absent: editing over the API (files are the face for that), review of changes (reviews, later).
 
+mod asked;
+mod diff;
 mod files;
 mod load;
 mod rows;
 
+pub use asked::{Unasked, again};
+pub use diff::{Candidate, Diff, Difference, MAX_COMPARED, WouldBe, asked_again, diff};
 pub use files::{FilesError, install, read};
 pub use load::{Loaded, first, may_ask, reload, restore, weigh};

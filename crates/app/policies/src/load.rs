@@ -36,7 +36,7 @@ const NODES_OWN: [(&str, ResourceKind); 7] = [
 
 /// Compiles `sources`, and makes sure that the node can go on under it: asked as it will be asked, about things that have the
 /// names that such things have.
-fn compile(sources: &Sources, namespace: &Namespace, dice: &dyn Dice) -> Result<Engine, Vec<Mistake>> {
+pub(crate) fn compile(sources: &Sources, namespace: &Namespace, dice: &dyn Dice) -> Result<Engine, Vec<Mistake>> {
     let engine = Engine::compile(sources)?;
     let now = steward_clock::Timestamp::from_unix_ms(0);
     let mut mistakes = Vec::new();

@@ -1,9 +1,10 @@
-//! The table `policy`: which policy is in force.
+//! The table `policy`: which policy is in force; and decisions on record.
 
 use rusqlite::OptionalExtension as _;
+use steward_ledger::kind;
 use steward_naming::Namespace;
 use steward_seal::Digest;
-use steward_store::{Reader, StoreError};
+use steward_store::{EntryRow, Reader, StoreError};
 
 /// The version in force, the blob of its files, and the entry that loaded it.
 ///
@@ -19,4 +20,36 @@ pub(crate) fn policy(reader: &Reader<'_>, namespace: &Namespace) -> Result<Optio
         Ok((version.parse().map_err(damaged)?, blob.parse().map_err(damaged)?, seq))
     })
     .transpose()
+}
+
+/// The last decisions before an entry, newest first.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn last_decisions(
+    reader: &Reader<'_>,
+    namespace: &Namespace,
+    before: u64,
+    last: u32,
+) -> Result<Vec<EntryRow>, StoreError> {
+    let before = i64::try_from(before).unwrap_or(i64::MAX);
+    let condition = "WHERE namespace = ?1 AND decision IS NOT NULL AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
+    reader.entries(condition, &[&namespace.as_str(), &before, &last])
+}
+
+/// How many refusals were counted, and not recorded one by one, in entries from one on.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn counted_since(reader: &Reader<'_>, namespace: &Namespace, from: u64) -> Result<u64, StoreError> {
+    let from = i64::try_from(from).unwrap_or(i64::MAX);
+    let condition = "WHERE namespace = ?1 AND kind = ?2 AND seq >= ?3";
+    let mut counted = 0_u64;
+    for entry in reader.entries(condition, &[&namespace.as_str(), &kind::DENIALS_COUNTED, &from])? {
+        let body = entry.read_body()?;
+        let counts = body.as_ref().and_then(|body| body.detail.get("counts")?.as_array());
+        let more = counts.into_iter().flatten().filter_map(|one| one.get("more")?.as_str()?.parse::<u64>().ok());
+        counted = more.fold(counted, u64::saturating_add);
+    }
+    Ok(counted)
 }

@@ -10,15 +10,19 @@
 //!
 //! Deliberately absent: processes and tools (flows drives them), and deciding what a step does (governor).
 
+mod history;
 mod lifetime;
 mod read;
+mod replay;
 mod rows;
 mod step;
 
+pub use history::{History, Turn, history};
 pub use lifetime::lifetime_ms;
 pub use read::{Events, events, find, list};
+pub use replay::{Found, Replay, ReplayStep, Story, replay};
 pub use rows::{
-    CredentialRow, HandoffRow, LockRow, MIGRATIONS, Reinstated, RevocationRow, RunFilter, RunRow,
+    CredentialRow, HandoffRow, LockRow, MIGRATIONS, Reinstated, RevocationRow, RunFilter, RunRow, begun_under,
     consecutive_compliant, credential, handoff, handoff_of, latest_handoff, left_over, live_runs, lock,
     locks_that_lapsed, metrics, open_revocation, revocation, revocations, run, runs, runs_by_ending, runs_of_task,
 };

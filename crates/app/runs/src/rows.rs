@@ -8,7 +8,7 @@ use steward_governor::{Ending, Reason, Run};
 use steward_naming::{CredentialId, HandoffId, Label, Name, Namespace, RevocationId, RunId, TraceId};
 use steward_permit::Tier;
 use steward_seal::Digest;
-use steward_store::{Guard, Key, Migration, Reader, Row, StoreError, key};
+use steward_store::{EntryRow, Guard, Key, Migration, Reader, Row, StoreError, key};
 
 /// The tables, as they came to be.
 pub const MIGRATIONS: &[Migration] = &[Migration {
@@ -694,6 +694,26 @@ pub fn left_over(reader: &Reader<'_>) -> Result<Vec<String>, StoreError> {
          JOIN agent a ON a.name || '.' || a.namespace = v.agent WHERE v.reinstated_at IS NULL AND a.status = 'active'",
     )?;
     Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// The entries that tell what became of an agent, newest first: about itself, and the beginnings and ends of its runs.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn history(reader: &Reader<'_>, agent: &Name, limit: u32) -> Result<Vec<EntryRow>, StoreError> {
+    let condition = "WHERE (subject = ?1 AND (kind GLOB 'agent.*' OR kind = 'run.refused'))
+         OR (kind IN ('run.started', 'run.ended') AND subject IN (SELECT id FROM run WHERE agent = ?1))
+         ORDER BY seq DESC LIMIT ?2";
+    reader.entries(condition, &[&agent.to_string(), &limit])
+}
+
+/// The entries with which children of a run began, in order.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn begun_under(reader: &Reader<'_>, run: &RunId) -> Result<Vec<EntryRow>, StoreError> {
+    let condition = "WHERE kind = 'run.started' AND subject IN (SELECT id FROM run WHERE parent = ?1) ORDER BY seq";
+    reader.entries(condition, &[&run.as_str()])
 }
 
 /// What the record says of an agent's runs (GOV-9): all, compliant ones, and compliant ones since the last that was not.

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 use steward_app_node::{Caller, Context, Error, Granted, Kind, code};
-use steward_governor::{Begin, Command, Effect, Ending, MAX_MESSAGE_CHARS, Packet, Refusal, Run};
+use steward_governor::{Begin, Command, Effect, Ending, MAX_MESSAGE_CHARS, Packet, Recorded, Refusal, Run};
 use steward_ledger::{BodyOutcome, kind};
 use steward_naming::{CredentialId, HandoffId, Name, RunId, TraceId};
 use steward_permit::{ResourceKind, Tier};
@@ -140,6 +140,7 @@ pub async fn begin(
         .detail("packet", row.state.packet.digest().to_string())
         .detail("agent_version", row.agent_version.as_str())
         .detail("tier", row.state.tier.as_str())
+        .detail("at", now.to_string())
         .trace(Some(row.trace.clone()));
     if let Some((id, digest)) = handoff {
         change = change.detail("handoff", json!({"id": id.as_str(), "digest": digest.to_string()}));
@@ -253,6 +254,8 @@ async fn attempt_step(
     } else {
         command.clone()
     };
+    // What stands on record is what the machine is told.
+    let command = command.plain();
     if command == Command::Booted && lock.is_held(now) {
         return Err(busy(&lock));
     }
@@ -295,6 +298,9 @@ async fn attempt_step(
         let is_the_agents = !NOT_THE_AGENTS.contains(&ended.code.as_str());
         after.compliant = rows::compliance(ended.ending, is_the_agents);
     }
+    let told = serde_json::to_value(Recorded::of(&command, &before.state)).map_err(Error::broken)?;
+    let mut joined = joined;
+    joined.detail.extend([("command", told), ("at", now.to_string().into())]);
     let seq = record(context, &before, &after, &command, &effects, by, written, joined).await?;
     Ok(Stepped { run: RunRow { entry_seq: seq, ..after }, effects })
 }

@@ -7,7 +7,7 @@ use steward_app_node::{Caller, Context, Error, Granted, Kind, Problem, code};
 use steward_gateway::{Change as Changed, Finding, PinnedTool, ToolDefinition, compare, inspect_all};
 use steward_ledger::kind;
 use steward_naming::{Label, visible};
-use steward_permit::{ResourceKind, Tier};
+use steward_permit::{DenialCode, ResourceKind, Tier};
 use steward_seal::{Digest, json as seal_json};
 use steward_store::Guard;
 
@@ -266,7 +266,11 @@ pub async fn allow(
             if chosen.len() == 1 { format!("`{}`", chosen[0].name) } else { "these tools".to_owned() },
             server.name
         );
-        let mut error = Error::new(Kind::Refused, code::TOOL_SUSPICIOUS, message);
+        // What was found is on record with it: a list of the suspicious, each with what it is.
+        let found = suspicious.iter().map(|p| format!("{}: {}", p.at, p.message)).collect::<Vec<_>>().join("; ");
+        let action = context.action("tool.allow", ResourceKind::Tool, server.name.as_str())?;
+        let why = format!("{message} ({found})");
+        let mut error = context.refuse_for(caller, action, DenialCode::ToolSuspicious, why).await?.saying(message);
         error.problems = suspicious;
         return Err(error);
     }

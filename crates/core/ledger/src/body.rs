@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use steward_clock::Timestamp;
 use steward_naming::{ActionId, KeyId, TraceId};
-use steward_permit::{Action, Actor, Denial, DenialCode, Matched, Permit, ResourceKind, Role, Ruling, Tier};
+use steward_permit::{
+    Action, Actor, Circumstances, Denial, DenialCode, Matched, Permit, ResourceKind, Role, Ruling, Tier,
+};
 use steward_seal::Digest;
 
 use crate::{
@@ -135,6 +137,10 @@ pub struct BodyDecision {
     /// The digest of the action's arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Digest>,
+    /// What else the policy was told, so that another can be asked the same. None in entries of nodes that did not write it yet, and of
+    /// what no policy could be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circumstances: Option<Circumstances>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<DenialCode>,
@@ -266,12 +272,14 @@ impl Body {
     }
 
     fn ruled(ruling: &Ruling, subject: &str, outcome: Verdict) -> Self {
-        let Ruling { id, actor, key, action, policies, policy_version, at: _ } = ruling;
+        let Ruling { id, actor, key, action, circumstances, policies, policy_version, at: _ } = ruling;
+        let mut decision = BodyDecision::of(id, action, policies, policy_version, outcome);
+        decision.circumstances.clone_from(circumstances);
         Self {
             actor: BodyActor::of(actor),
             key: key.clone(),
             via: actor.via().map(|person| format!("{person}@{}", actor.namespace())),
-            decision: Some(BodyDecision::of(id, action, policies, policy_version, outcome)),
+            decision: Some(decision),
             ..Self::by_node(action.namespace().as_str(), subject)
         }
     }
@@ -345,6 +353,7 @@ impl BodyDecision {
         Self {
             action: action.name().as_str().to_owned(),
             arguments: action.arguments().copied(),
+            circumstances: None,
             code: None,
             digest: action.digest(),
             errors: Vec::new(),

@@ -74,9 +74,8 @@ impl Engine {
     /// The denial, to be recorded. A policy that could not be evaluated denies, even where another permits.
     pub fn decide(&self, question: Question, now: Timestamp) -> Result<Permit, Box<Denial>> {
         let verdict = self.weigh(&question);
-        let Question { id, actor, key, action, .. } = question;
-        let (policies, policy_version) = (verdict.policies, self.version);
-        let ruling = Ruling { id, actor, key: key.map(|k| k.id), action, policies, policy_version, at: now };
+        let policies = verdict.policies;
+        let ruling = self.ruling(question, policies, now);
         match verdict.code {
             None => Ok(self.issuer.permit(ruling)),
             Some(code) => Err(Box::new(self.issuer.denial(ruling, code, verdict.errors))),
@@ -126,10 +125,13 @@ impl Engine {
     /// The denial of something that no policy has to see: the run that it was asked in does not allow it, or the node is halted.
     /// `why` is told to whoever asked.
     pub fn refuse(&self, question: Question, code: DenialCode, why: String, now: Timestamp) -> Denial {
+        self.issuer.denial(self.ruling(question, Vec::new(), now), code, vec![why])
+    }
+
+    fn ruling(&self, question: Question, policies: Vec<Matched>, at: Timestamp) -> Ruling {
+        let circumstances = Some(question.circumstances());
         let Question { id, actor, key, action, .. } = question;
-        let (policies, policy_version) = (Vec::new(), self.version);
-        let ruling = Ruling { id, actor, key: key.map(|k| k.id), action, policies, policy_version, at: now };
-        self.issuer.denial(ruling, code, vec![why])
+        Ruling { id, actor, key: key.map(|k| k.id), action, circumstances, policies, policy_version: self.version, at }
     }
 
     /// The denial of something whose action or resource could not be read: there is nothing for a policy to see. It stands
@@ -148,7 +150,7 @@ impl Engine {
         let name = ActionName::parse("malformed").expect("a plain word");
         let action = Action::new(namespace, name, resource);
         let (policies, policy_version) = (Vec::new(), self.version);
-        let ruling = Ruling { id, actor, key, action, policies, policy_version, at: now };
+        let ruling = Ruling { id, actor, key, action, circumstances: None, policies, policy_version, at: now };
         self.issuer.denial(ruling, DenialCode::Malformed, Vec::new())
     }
 

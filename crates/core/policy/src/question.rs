@@ -1,7 +1,9 @@
 //! What is asked of the engine.
 
 use steward_naming::ActionId;
-use steward_permit::{Action, Actor, KeyUse, ReviewKind, RunUse, Scope, Tier};
+use steward_permit::{Action, Actor, Circumstances, KeyUse, RunTold, RunUse, Scope, Tier};
+
+pub use steward_permit::Reviewing;
 
 /// What is asked of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,19 +30,20 @@ pub struct Question {
     pub review: Option<Reviewing>,
 }
 
-/// A review that is to be decided: so that policies can say who may decide it, and when enough people did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reviewing {
-    /// What kind of decision.
-    pub kind: ReviewKind,
-    /// The tier of the agent that it is about, or the tier that it would get.
-    pub tier: Tier,
-    /// Whether who decides stands in the chain that asked.
-    pub own: bool,
-    /// Whether who decides is the only person enrolled.
-    pub alone: bool,
-    /// How many people approved it, this one included.
-    pub approvals: u32,
+impl Question {
+    /// What is recorded of it beside who asks for what, so that it can be asked again.
+    pub fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            approved: self.approved,
+            review: self.review,
+            gives_scopes: self.gives.scopes.clone(),
+            gives_tier: self.gives.tier,
+            key_scopes: self.key.as_ref().map(|key| key.scopes.clone()),
+            needs_tier: self.needs,
+            owner: self.owner.clone(),
+            run: self.run.as_ref().map(RunTold::from),
+        }
+    }
 }
 
 /// What a key or an agent that is to be made could do: so that policies can say who may give what.

@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 use steward_wire::{
-    Act, ActionList, ActionRecord, ActionResult, AddAgent, AddModel, AddPerson, AddTool, AgentList, AgentRecord,
-    AlertList, AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide, DecisionRecord, Doctor,
-    EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy, Explanation, ExportQuery,
-    GrantSecret, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LeaseList, LeaseRecord, LedgerHead,
-    Login, ModelList, ModelRecord, ModelTested, NodeStatus, PersonList, PersonRecord, PolicyList, PolicyVerdict,
-    PutSecret, Reason, RedactionRecord, ResolveEffect, ReviewDetail, ReviewList, ReviewRecord, RevocationRecord,
-    RotateSecret, RunDetail, RunList, RunRecord, SearchQuery, SecretList, SecretRecord, SetBudget, StartRun, StateList,
-    TierChange, ToolServerList, ToolServerRecord, UsageReport, VerifierKey,
+    Act, ActionList, ActionRecord, ActionResult, AddAgent, AddModel, AddPerson, AddTool, AgentHistory, AgentList,
+    AgentRecord, AlertList, AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide,
+    DecisionRecord, DiffPolicy, Doctor, EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy,
+    Explanation, ExportQuery, GrantSecret, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LeaseList,
+    LeaseRecord, LedgerHead, Login, ModelList, ModelRecord, ModelTested, NodeStatus, PersonList, PersonRecord,
+    PolicyDiff, PolicyList, PolicyVerdict, PutSecret, Reason, RedactionRecord, ResolveEffect, ReviewDetail, ReviewList,
+    ReviewRecord, RevocationRecord, RotateSecret, RunDetail, RunList, RunRecord, RunReplay, SearchQuery, SecretList,
+    SecretRecord, SetBudget, StartRun, StateList, TierChange, ToolServerList, ToolServerRecord, UsageReport,
+    VerifierKey,
 };
 
 use crate::{
@@ -237,6 +238,16 @@ impl Caller {
         self.post(&["v1", "runs", id, "stop"], reason).await
     }
 
+    /// `GET /v1/runs/{id}/replay`: lived again from its record.
+    pub async fn replay_run(&self, id: &str) -> Result<RunReplay, CallError> {
+        self.get(&["v1", "runs", id, "replay"]).await
+    }
+
+    /// `GET /v1/agents/{name}/history`: what the record says of an agent.
+    pub async fn agent_history(&self, name: &str) -> Result<AgentHistory, CallError> {
+        self.get(&["v1", "agents", name, "history"]).await
+    }
+
     /// `GET /v1/runs/{id}/evidence`: what it leaves, for whoever wants to check it without the node.
     pub async fn evidence(&self, id: &str) -> Result<EvidenceFile, CallError> {
         self.get(&["v1", "runs", id, "evidence"]).await
@@ -405,6 +416,11 @@ impl Caller {
     /// `POST /v1/policy/explain`: what would be decided. Nothing is done.
     pub async fn explain_policy(&self, question: &ExplainPolicy) -> Result<PolicyVerdict, CallError> {
         self.post(&["v1", "policy", "explain"], question).await
+    }
+
+    /// `POST /v1/policy/diff`: what would differ under another policy. Nothing is put in force.
+    pub async fn diff_policy(&self, candidate: &DiffPolicy) -> Result<PolicyDiff, CallError> {
+        self.post(&["v1", "policy", "diff"], candidate).await
     }
 
     /// `GET /v1/ledger/head`: the newest signed tree head. Open its note before you believe it.

@@ -96,13 +96,19 @@ impl Exchange<'_> {
         Err(match status {
             300..400 => Failed::Final(self.unavailable("answers with a redirect, which is not followed".to_owned())),
             401..=403 => Failed::Final(ModelError::Refused { model: model() }),
-            408 | 409 | 429 | 500 | 502 | 503 | 504 | 529 => match after {
+            // They say that it was turned away before anything was done.
+            429 | 503 | 529 => match after {
                 Some(seconds) if seconds > MAX_RETRY_AFTER_S => {
                     Failed::Final(ModelError::RateLimited { model: model() })
                 }
                 _ if status == 429 => Failed::Again(ModelError::RateLimited { model: model() }, after),
                 _ => Failed::Again(self.failing(status, response).await, after),
             },
+            // Whoever stands between did not wait for the end: the model may have answered all the same.
+            408 | 502 | 504 => {
+                let why = format!("gave no answer (status {status}): {}", self.message(response).await);
+                Failed::Final(ModelError::CutOff { model: model(), why })
+            }
             400..500 => {
                 let message = self.message(response).await;
                 Failed::Final(ModelError::Rejected { model: model(), status, message })

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use steward_clock::Timestamp;
-use steward_ledger::{BodyOutcome, Cell};
+use steward_ledger::{BodyOutcome, Cell, row_digest};
 use steward_naming::TraceId;
 use steward_permit::{Permit, Warrant};
 use steward_seal::Digest;
 
-use crate::tables::Key;
+use crate::tables::{Key, VERSION};
 
 /// A permitted change: the rows as they will be, what must still hold, and what its entry says beside the permit.
 #[derive(Debug)]
@@ -203,6 +203,13 @@ impl Row {
     /// The table.
     pub fn table(&self) -> &'static str {
         self.table
+    }
+
+    /// The digest that the entry at `seq` has of it, under this key.
+    pub fn digest_at(&self, key: &Key, seq: u64) -> Option<Digest> {
+        let mut columns: Key = self.columns.iter().map(|(c, v)| ((*c).to_owned(), v.clone())).collect();
+        columns.insert(VERSION.to_owned(), Cell::Int(i64::try_from(seq).ok()?));
+        (!self.gone).then(|| row_digest(self.table, key, &columns))
     }
 
     /// A column of text.

@@ -69,8 +69,8 @@ pub fn router(node: Arc<Node>) -> Router {
 /// Every route, and those of another way in, which admits nobody by itself but whom it knows: `agents` has those of agents.
 pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
     use routes::{
-        actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, reviews, runs,
-        secrets, state, status, tools,
+        actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, policy_diff, replay,
+        reviews, runs, secrets, state, status, tools,
     };
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
@@ -92,11 +92,13 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/v1/agents", get(agents::list).post(agents::add).layer(DefaultBodyLimit::max(MAX_PACKET_BODY_BYTES)))
         .route("/v1/agents/{name}", get(agents::show))
         .route("/v1/agents/{name}/actions", post(actions::act).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)))
+        .route("/v1/agents/{name}/history", get(replay::history))
         .route("/v1/agents/{name}/revoke", post(agents::revoke))
         .route("/v1/agents/{name}/reinstate", post(agents::reinstate))
         .route("/v1/runs", get(runs::list).post(runs::start).layer(DefaultBodyLimit::max(MAX_PACKET_BODY_BYTES)))
         .route("/v1/runs/{id}", get(runs::show))
         .route("/v1/runs/{id}/stop", post(runs::stop))
+        .route("/v1/runs/{id}/replay", get(replay::replay))
         .route("/v1/runs/{id}/evidence", get(runs::evidence))
         .route("/v1/tasks/{task}/handoff", get(runs::handoff))
         .route("/v1/reviews", get(reviews::list))
@@ -131,6 +133,7 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/v1/actions/{id}/explanation", get(actions::explain))
         .route("/v1/policy", get(policies::list))
         .route("/v1/policy/explain", post(policies::explain))
+        .route("/v1/policy/diff", post(policy_diff::diff).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)))
         .route("/v1/ledger/entries", get(entries::search))
         .route("/v1/ledger/entries/{seq}", get(entries::show))
         .route("/v1/ledger/entries/{seq}/proof", get(entries::proof))

@@ -10,8 +10,8 @@ use utoipa::{
 };
 
 use crate::routes::{
-    actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, reviews, runs, secrets,
-    state, status, tools,
+    actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, policy_diff, replay,
+    reviews, runs, secrets, state, status, tools,
 };
 
 #[derive(OpenApi)]
@@ -23,17 +23,17 @@ use crate::routes::{
         open::healthz, open::readyz, serve, open::identity, open::head, open::vkey, open::consistency, open::checkpoint, open::tile,
         people::login, people::list, people::add, people::disable, people::keys, people::create_key, people::revoke_key,
         agents::list, agents::add, agents::show, agents::revoke, agents::reinstate,
-        runs::start, runs::list, runs::show, runs::stop, runs::evidence, runs::handoff,
         reviews::list, reviews::show, reviews::approve, reviews::reject, reviews::promote, reviews::appeal, reviews::demote,
+        runs::start, runs::list, runs::show, runs::stop, runs::evidence, runs::handoff, replay::replay, replay::history,
         effects::list, effects::resolve, state::get,
         tools::list, tools::add, tools::show, tools::pin, tools::allow, tools::remove,
         models::list, models::add, models::test, models::remove, models::budgets, models::set_budget, models::usage,
         secrets::list, secrets::put, secrets::rotate, secrets::revoke, secrets::grant, secrets::leases, secrets::revoke_lease,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
-        policies::list, policies::explain,
         status::status, status::doctor, alerts::list, metrics::metrics, halt::halt, halt::resume,
         entries::search, entries::show, entries::proof, entries::redact, entries::export,
 
+        policies::list, policies::explain, policy_diff::diff,
     )
 )]
 struct Description;

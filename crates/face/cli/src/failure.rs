@@ -107,9 +107,21 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Refused(problem) => {
-                let details = problem.problems.iter().map(|p| format!("{}: {}", p.at, p.message)).collect();
+                let told: Vec<String> = problem.problems.iter().map(|p| format!("{}: {}", p.at, p.message)).collect();
                 let trace = problem.trace.as_ref().map(|t| format!("; request {t}")).unwrap_or_default();
+                // What is wrong is told once: of one thing in the message, of several below it.
+                let is_list = problem.detail == told.join("; ");
+                let (said, details) = match told.len() {
+                    0 => (problem.detail.clone(), told),
+                    1 if is_list => (problem.detail.clone(), Vec::new()),
+                    n if is_list => (format!("{n} things are wrong"), told),
+                    _ => (problem.detail.clone(), told),
+                };
                 let hint = match problem.status {
+                    _ if problem.code == "MODEL_REFUSED" => Some(
+                        "check the secret that `steward model list --json` names, and what it may be used for"
+                            .to_owned(),
+                    ),
                     401 if home::has_key_of_environment() => {
                         Some("put another key into STEWARD_KEY, or unset it".to_owned())
                     }
@@ -122,7 +134,7 @@ impl From<CallError> for Failure {
                     500 => Some("the node's log says more; `steward doctor` may too".to_owned()),
                     _ => None,
                 };
-                let message = format!("{} ({}{trace})", problem.detail, problem.code);
+                let message = format!("{said} ({}{trace})", problem.code);
                 Self { exit: Exit::of_status(problem.status), message, details, hint, problem: Some(problem) }
             }
             CallError::Unreachable { .. } => {
@@ -190,9 +202,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_is_told_once() {
+        let told = |detail: &str, wrong: &[&str]| {
+            let problems = wrong.iter().map(|at| FieldProblem { at: (*at).into(), message: "wrong".into() }).collect();
+            let problem = Problem { detail: detail.into(), problems, ..problem(400) };
+            let failure = Failure::from(CallError::Refused(Box::new(problem)));
+            (failure.message, failure.details)
+        };
+        assert_eq!(told("tier: wrong", &["tier"]), ("tier: wrong (X; request trc_1)".into(), vec![]));
+        let both = ["tier: wrong".to_owned(), "url: wrong".to_owned()];
+        let several = told("tier: wrong; url: wrong", &["tier", "url"]);
+        assert_eq!(several, ("2 things are wrong (X; request trc_1)".into(), both.to_vec()));
+        assert_eq!(told("look at it", &["tier"]), ("look at it (X; request trc_1)".into(), vec![both[0].clone()]));
+    }
+
+    #[test]
     fn errors_say_what_to_try() {
         let hint = |status| Failure::from(CallError::Refused(Box::new(problem(status)))).hint.unwrap_or_default();
         assert!(hint(401).contains("steward login"));
+        let refused = Problem { code: "MODEL_REFUSED".into(), ..problem(503) };
+        let hinted = Failure::from(CallError::Refused(Box::new(refused))).hint.unwrap_or_default();
+        assert!(hinted.contains("check the secret") && !hinted.contains("try again"), "{hinted}");
         assert!(hint(403).contains("steward action explain act_1"));
         let unreachable = CallError::Unreachable { address: "http://127.0.0.1:1".into(), reason: "refused".into() };
         let failure = Failure::from(unreachable);

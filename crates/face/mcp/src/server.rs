@@ -21,8 +21,8 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 use steward_app_flows::runs::{Answered, Brief, Called, Offered, Runner};
-use steward_app_node::{Caller, Error};
-use steward_naming::RunId;
+use steward_app_node::{Caller, Error, Kind};
+use steward_naming::{RunId, visible};
 
 /// How long a call is waited for before it answers with a ticket: clients give up after a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(40);
@@ -60,6 +60,21 @@ impl RunServer {
         self.runner.await_result(&self.run, ticket, ANSWER_WITHIN).await
     }
 
+    /// The protocol's own error for a tool that is none of the run's; that it was asked for is on record, and charged, all the same. What
+    /// is not the tool's doing, as too many calls, is told as of any other.
+    fn unknown(&self, name: &str, answered: &Answered) -> Option<ErrorData> {
+        let error = answered.outcome.as_ref().err()?;
+        let is_refused = matches!(error.kind, Kind::Refused | Kind::Invalid | Kind::NotFound);
+        let is_offered = || {
+            name == AWAIT || self.runner.offered(&self.run).map_or(true, |all| all.iter().any(|tool| tool.name == name))
+        };
+        if !is_refused || is_offered() {
+            return None;
+        }
+        let message = format!("`{}` is no tool of this run; tools/list names those that are", visible(name));
+        Some(ErrorData::invalid_params(message, Some(said(Some(answered.phase.as_str()), error))))
+    }
+
     fn brief(&self) -> Result<Brief, ErrorData> {
         self.runner.brief(&self.run).map_err(|error| ErrorData::internal_error(error.message, None))
     }
@@ -89,9 +104,13 @@ impl ServerHandler for RunServer {
         request: CallToolRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let name = request.name.to_string();
         let called = self.called(request).await;
         Ok(match called {
-            Ok(Called::Done(answered)) => result(answered),
+            Ok(Called::Done(answered)) => match self.unknown(&name, &answered) {
+                Some(error) => return Err(error),
+                None => result(answered),
+            },
             Ok(Called::Pending(ticket)) => {
                 let said = json!({
                     "status": "pending", "ticket": ticket,
@@ -188,6 +207,11 @@ fn result(answered: Answered) -> CallToolResult {
 }
 
 fn refused(phase: Option<&str>, error: &Error) -> CallToolResult {
+    CallToolResult::error(vec![text(&said(phase, error))])
+}
+
+/// Why something was refused.
+fn said(phase: Option<&str>, error: &Error) -> Value {
     let mut said = json!({"code": error.code, "message": error.message});
     if let Some(action) = &error.action {
         said["action"] = action.as_str().into();
@@ -199,5 +223,5 @@ fn refused(phase: Option<&str>, error: &Error) -> CallToolResult {
     if !problems.is_empty() {
         said["problems"] = problems.into();
     }
-    CallToolResult::error(vec![text(&said)])
+    said
 }

@@ -10,6 +10,7 @@ use steward_seal::Digest;
 use crate::{
     action::Action,
     actor::{Actor, words},
+    circumstances::Circumstances,
 };
 
 /// How long a permit can be used, in milliseconds: long enough to commit under load, too short to be kept.
@@ -51,6 +52,8 @@ words!(
         OutOfScope = "OUT_OF_SCOPE",
         /// What the tool's server says of it is not what a person pinned.
         ToolChanged = "TOOL_CHANGED",
+        /// Something about the tool is suspicious, and nobody said that they saw it.
+        ToolSuspicious = "TOOL_SUSPICIOUS",
         /// A budget for models has nothing left for it.
         OverBudget = "OVER_BUDGET",
         /// Policy permits it once a person approved exactly this, and nobody has.
@@ -67,8 +70,8 @@ words!(
 );
 
 impl DenialCode {
-    /// Whether it is no policy's decision but one of the run that it was asked in, or of the halt; its reason stands in
-    /// [`Denial::errors`].
+    /// Whether it is no policy's decision but one of the run that it was asked in, of the halt, or of what was found in a tool; its
+    /// reason stands in [`Denial::errors`].
     pub const fn is_of_run(self) -> bool {
         matches!(
             self,
@@ -78,6 +81,7 @@ impl DenialCode {
                 | Self::ForbiddenAction
                 | Self::OutOfScope
                 | Self::ToolChanged
+                | Self::ToolSuspicious
                 | Self::OverBudget
                 | Self::ReviewRefused
                 | Self::SecretRevoked
@@ -98,6 +102,8 @@ pub struct Ruling {
     pub key: Option<KeyId>,
     /// What they asked for.
     pub action: Action,
+    /// What else the policy was told; none if there was nothing that it could be asked.
+    pub circumstances: Option<Circumstances>,
     /// The policies that made the decision.
     pub policies: Vec<Matched>,
     /// The version (digest) of the policy in force.
@@ -216,7 +222,8 @@ impl fmt::Display for Denial {
             | DenialCode::ReviewRefused
             | DenialCode::SecretRevoked
             | DenialCode::SecretNotGranted
-            | DenialCode::LeaseRevoked => f.write_str(&self.errors.join("; ")),
+            | DenialCode::LeaseRevoked
+            | DenialCode::ToolSuspicious => f.write_str(&self.errors.join("; ")),
         }
     }
 }

@@ -14,8 +14,10 @@
 
 mod action;
 mod actor;
+mod circumstances;
 mod decision;
 
 pub use action::{Action, ActionError, ActionName, MAX_RESOURCE_BYTES, Resource, ResourceKind};
 pub use actor::{Actor, KeyUse, ReviewKind, Role, RunUse, Scope, Tier, UnknownWord};
+pub use circumstances::{Circumstances, Reviewing, RunTold};
 pub use decision::{Denial, DenialCode, Issuer, Matched, PERMIT_LIFETIME_MS, Permit, Ruling, Warrant};

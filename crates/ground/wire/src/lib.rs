@@ -13,7 +13,9 @@ mod models;
 mod node;
 mod people;
 mod policies;
+mod policy_diff;
 mod problem;
+mod replay;
 mod reviews;
 mod runs;
 mod secrets;
@@ -35,7 +37,9 @@ pub use models::{
 pub use node::{AlertList, AlertRecord, Check, Doctor, NodeStatus};
 pub use people::{AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, Login, PersonList, PersonRecord};
 pub use policies::{ExplainPolicy, PolicyList, PolicyRecord, PolicyVerdict};
+pub use policy_diff::{DiffPolicy, NotAsked, PolicyDiff, PolicyDifference, PolicyFile, PolicyOutcome};
 pub use problem::{FieldProblem, Problem};
+pub use replay::{AgentHistory, AgentTurn, ReplayEvent, RunReplay};
 pub use reviews::{ReviewDecision, ReviewDetail, ReviewDocument, ReviewList, ReviewRecord, TierChange};
 pub use runs::{
     ArtifactRecord, EVIDENCE_FORMAT, EffectList, EffectSummary, EvidenceDocument, EvidenceEntry, EvidenceFile,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Puts a model behind the node, or replaces what is known of it.
+/// Puts a model behind the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddModel {
@@ -35,6 +35,9 @@ pub struct AddModel {
     /// The model that is asked when this one cannot answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
+    /// Whether it takes the place of one of that name, its key and tier too; refused otherwise, where there is one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
 }
 
 /// A model.

@@ -15,6 +15,7 @@
 //!
 //! Deliberately absent: anything faked but time, chance and processes, and sockets (the faces' own tests have them).
 
+mod again;
 mod chance;
 mod node;
 mod scripted;

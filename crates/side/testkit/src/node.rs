@@ -345,6 +345,7 @@ impl TestNode {
         assert!(left.is_empty(), "runs that ended left something: {left:?}");
         let leased = context.store.read(steward_app_secrets::left_over).expect("leases can be read");
         assert!(leased.is_empty(), "runs that ended have leases of secrets: {leased:?}");
+        crate::again::assert_had_again(context);
         let staged = context.folders.staged().expect("the agents' folders can be read");
         assert!(staged.is_empty(), "something is still staged: {staged:?}");
     }

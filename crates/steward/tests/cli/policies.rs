@@ -151,3 +151,35 @@ fn expected_decisions_are_tested() {
     let code = place.steward(&["policy", "test", place.path("bad.toml").to_str().expect("text")]).code;
     assert!(matches!(code, Some(REFUSED | MISUSED)), "{code:?}");
 }
+
+#[test]
+fn what_would_differ_under_another_policy_is_told_and_nothing_changes() {
+    let (place, node) = demo();
+    let before = status(&place, |_| true);
+    let policies = place.home().join("policies");
+    let folder = policies.to_str().expect("text");
+    let same = json(&place, DONE, &["policy", "diff", folder]);
+    assert_eq!(text(&same, "/version"), text(&same, "/in_force"));
+    assert!(number(&same, "/same") > 0 && list(&same, "/differences").is_empty(), "{same:#}");
+    // One file, beside all others.
+    let freeze = place.path("freeze.cedar");
+    fs::write(&freeze, "@id(\"freeze\")\nforbid (principal is Agent, action == Action::\"fs.write\", resource);\n")
+        .expect("a file");
+    let asked = ["policy", "diff", freeze.to_str().expect("text"), "--against", "last:2000"];
+    let diff = json(&place, REFUSED, &asked);
+    assert_eq!(text(&diff, "/added/0"), "freeze.cedar");
+    assert_eq!((number(&diff, "/would_be_allowed"), number(&diff, "/would_be_denied") > 0), (0, true), "{diff:#}");
+    for one in list(&diff, "/differences") {
+        assert_eq!((text(one, "/action"), text(one, "/was/decision")), ("fs.write", "allow"));
+        assert_eq!(text(one, "/would_be/policies/0/id"), "freeze");
+    }
+    let told = run(&place, REFUSED, &asked).out;
+    assert!(told.contains("would be denied") && told.contains("deny: freeze"), "{told}");
+    // Mistakes are told with their places, and nothing was put in force.
+    fs::write(&freeze, "permit (principal, action == Action::\"fs.wirte\", resource);\n").expect("a file");
+    let wrong = run(&place, MISUSED, &asked);
+    assert!(wrong.err.contains("freeze.cedar:1:"), "{wrong:?}");
+    let after = status(&place, |_| true);
+    assert_eq!(text(&after, "/policy_version"), text(&before, "/policy_version"));
+    node.stop();
+}

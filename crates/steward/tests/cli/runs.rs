@@ -142,6 +142,17 @@ fn a_run_is_followed_to_its_end_and_looked_at_afterwards() {
         assert!(told.contains(block), "{block}: {told}");
     }
 
+    // The same from the record alone, and what the record says of its agent.
+    let replay = json(&place, DONE, &["run", "replay", id]);
+    assert_eq!((&replay["agrees"], number(&replay, "/differ"), number(&replay, "/not_replayed")), (&true.into(), 0, 0));
+    assert!(list(&replay, "/decisions_otherwise").is_empty() && number(&replay, "/decisions_same") > 0, "{replay:#}");
+    let told = run(&place, DONE, &["run", "replay", id]).out;
+    assert!(told.contains("every step leads to what was recorded"), "{told}");
+    let history = json(&place, DONE, &["agent", "history", "scribe"]);
+    let turns: Vec<_> = list(&history, "/turns").iter().map(|turn| text(turn, "/kind")).collect();
+    assert_eq!(turns[..3], ["agent.added", "run.started", "run.ended"]);
+    assert!(run(&place, DONE, &["agent", "history", "scribe"]).out.contains("3 runs ended, 3 of them compliant"));
+
     let runs = json(&place, DONE, &["run", "list"]);
     assert_eq!(
         list(&runs, "/runs").iter().map(|run| text(run, "/task")).collect::<Vec<_>>(),

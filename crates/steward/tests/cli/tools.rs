@@ -68,7 +68,7 @@ fn a_server_is_put_behind_the_node_looked_at_and_allowed() {
 
     run(&place, DONE, &["tool", "remove", "files"]);
     assert!(list(&json(&place, DONE, &["tool", "list"]), "/servers").is_empty());
-    let lost = json(&place, DONE, &["tool", "add", "lost", "--url", "http://127.0.0.1:9/mcp"]);
+    let lost = json(&place, REFUSED, &["tool", "add", "lost", "--url", "http://127.0.0.1:9/mcp"]);
     assert!(!text(&lost, "/trouble").is_empty());
     assert_eq!(text(&json(&place, UNREACHABLE, &["tool", "pin", "lost"]), "/code"), "TOOL_SERVER_UNAVAILABLE");
     assert_eq!(text(&json(&place, REFUSED, &["tool", "show", "files"]), "/code"), "NOT_FOUND");
@@ -82,6 +82,14 @@ fn a_model_is_added_under_a_budget() {
         ["model", "add", "fast", "--url", "http://127.0.0.1:9/v1", "--input-price", "0.15", "--output-price", "0.6"];
     let added = json(&place, DONE, &add);
     assert_eq!((&added["input_price_micros"], &added["output_price_micros"]), (&150_000.into(), &600_000.into()));
+    let again = run(&place, REFUSED, &["model", "add", "fast", "--url", "http://127.0.0.1:9/v2"]);
+    assert!(again.err.contains("NAME_TAKEN") && again.err.contains("--replace"), "{again:?}");
+    let keyless = ["model", "add", "fast", "--replace", "--url", "http://127.0.0.1:9/v1", "--secret", "provider"];
+    let keyless = run(&place, MISUSED, &keyless);
+    assert!(keyless.err.contains("NO_SECRET") && keyless.err.contains("secrets/provider"), "{keyless:?}");
+    run(&place, DONE, &[&add[..], &["--replace"]].concat());
+    let wrong = run(&place, MISUSED, &["model", "add", "slow", "--url", "ftp://a"]);
+    assert_eq!(wrong.err.matches("ftp://a").count(), 1, "what is wrong is told once: {wrong:?}");
     assert!(run(&place, DONE, &["model", "list"]).out.contains("closed"));
     assert_eq!(text(&json(&place, REFUSED, &["model", "test", "none"]), "/code"), "NO_MODEL");
     let set = json(&place, DONE, &["budget", "set", "--agent", "scribe", "--per", "day", "--money", "2.50"]);

@@ -67,8 +67,13 @@ async def story(server, mode):
         refused = await client.call_tool("fs_write", {"path": "/elsewhere/a.md", "content": "x"})
         assert refused.is_error and said(refused)["code"] == "OUT_OF_SCOPE", refused
         assert "scope" in said(refused)["message"] and said(refused)["action"].startswith("act_"), refused
-        unknown = await client.call_tool("no_such_tool", {})
-        assert unknown.is_error, unknown
+        try:
+            unknown = await client.call_tool("no_such_tool", {})
+        except MCPError as error:
+            assert error.error.code == -32602 and "tools/list" in error.error.message, error
+            assert error.error.data["code"] == "OUT_OF_SCOPE", error
+        else:
+            raise AssertionError(f"a tool that is unknown is an error of the protocol: {unknown}")
 
         text = f"# Summary\n\n{packet['objective']} — by MCP {client.protocol_version}.\n"
         assert (await done(client, "fs_write", path=path, content=text))["status"] == "succeeded"

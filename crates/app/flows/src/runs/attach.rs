@@ -9,14 +9,15 @@
 //! ```
 //!
 //! Whoever drives the run answers them, in their turn among all others. A call that takes longer than its caller waits is kept, to be
-//! asked for by its ticket.
+//! asked for by its ticket. Its answer is kept as well once it was handed out, for whoever hung up before it arrived, until its place is
+//! needed.
 //!
 //! Deliberately absent: deciding (call.rs), and any transport.
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -40,7 +41,8 @@ use super::{
 /// How many calls wait for whoever drives the run; beyond, callers wait.
 const WAITING: usize = 32;
 
-/// The most calls of a run that are kept because nobody waited for them; beyond, one must be asked for first.
+/// The most calls of a run that are kept because nobody waited for them; beyond, those that were handed out make room, or one must be asked
+/// for first.
 const MAX_PENDING: usize = 32;
 
 /// A call, and where its answer goes.
@@ -55,8 +57,33 @@ pub(crate) struct Incoming {
 #[derive(Default)]
 pub(crate) struct Calls {
     way: Mutex<Option<mpsc::Sender<Incoming>>>,
-    pending: Mutex<BTreeMap<u64, oneshot::Receiver<Answered>>>,
+    pending: Mutex<BTreeMap<u64, Arc<Kept>>>,
     next: AtomicU64,
+}
+
+/// A call that is kept. Whoever waits for it holds it: another who comes with the same ticket waits behind, and is told the same.
+type Kept = tokio::sync::Mutex<Waits>;
+
+enum Waits {
+    /// It is under way.
+    For(oneshot::Receiver<Answered>),
+    /// It was answered, and that was handed out.
+    Done(Answered),
+    /// The run ended first.
+    Lost,
+}
+
+impl Waits {
+    /// Its answer; none if there will be none. Who gives up waiting leaves it as it was.
+    async fn answer(&mut self) -> Option<Answered> {
+        if let Self::For(answered) = self {
+            *self = answered.await.map_or(Self::Lost, Self::Done);
+        }
+        match self {
+            Self::Done(answered) => Some(answered.clone()),
+            Self::For(_) | Self::Lost => None,
+        }
+    }
 }
 
 impl Calls {
@@ -69,7 +96,14 @@ impl Calls {
 
     /// Whether another call could be kept: asked before it is made, for one that was made is done.
     fn has_room(&self) -> Result<(), Error> {
-        if self.pending.lock().expect("no holder of this lock panics").len() < MAX_PENDING {
+        let mut pending = self.pending.lock().expect("no holder of this lock panics");
+        if pending.len() >= MAX_PENDING {
+            let is_over =
+                |kept: &Arc<Kept>| kept.try_lock().is_ok_and(|waits| matches!(*waits, Waits::Done(_) | Waits::Lost));
+            let oldest = pending.iter().find(|(_, kept)| is_over(kept)).map(|(ticket, _)| *ticket);
+            oldest.and_then(|ticket| pending.remove(&ticket));
+        }
+        if pending.len() < MAX_PENDING {
             return Ok(());
         }
         let message = format!("{MAX_PENDING} calls of this run wait to be asked for; ask for one of them first");
@@ -162,19 +196,23 @@ impl Runner {
         let incoming = Incoming { call: Call { id: 0, tool, arguments }, by, answer };
         let way = way.ok_or_else(|| over(run))?;
         way.send(incoming).await.map_err(|_| over(run))?;
-        wait_for(&live, run, None, answered, wait).await
+        wait_for(&live, run, answered, wait).await
     }
 
-    /// Waits again for a call that took longer.
+    /// Waits again for a call that took longer. Who asks again, as after a connection that was lost, is told the same again.
     ///
     /// # Errors
     /// There is no such call, or the run is over.
     pub async fn await_result(&self, run: &RunId, ticket: u64, wait: Duration) -> Result<Called, Error> {
         let live = self.live(run).ok_or_else(|| over(run))?;
-        let answered = live.calls.pending.lock().expect("no holder of this lock panics").remove(&ticket);
-        let answered =
-            answered.ok_or_else(|| Error::not_found(format!("call with the ticket {ticket} in this run")))?;
-        wait_for(&live, run, Some(ticket), answered, wait).await
+        let kept = live.calls.pending.lock().expect("no holder of this lock panics").get(&ticket).cloned();
+        let kept = kept.ok_or_else(|| Error::not_found(format!("call with the ticket {ticket} in this run")))?;
+        let answered = tokio::time::timeout(wait, async { kept.lock().await.answer().await }).await;
+        match answered {
+            Ok(Some(answered)) => Ok(Called::Done(answered)),
+            Ok(None) => Err(over(run)),
+            Err(_) => Ok(Called::Pending(ticket)),
+        }
     }
 
     /// What an agent may know of its run.
@@ -214,7 +252,6 @@ impl Runner {
 async fn wait_for(
     live: &Live,
     run: &RunId,
-    ticket: Option<u64>,
     mut answered: oneshot::Receiver<Answered>,
     wait: Duration,
 ) -> Result<Called, Error> {
@@ -224,8 +261,8 @@ async fn wait_for(
         Err(_) => {
             // It is under way, so that it is kept whether there is room or not: what it gave must not be lost.
             let mut pending = live.calls.pending.lock().expect("no holder of this lock panics");
-            let ticket = ticket.unwrap_or_else(|| live.calls.next.fetch_add(1, Ordering::Relaxed) + 1);
-            pending.insert(ticket, answered);
+            let ticket = live.calls.next.fetch_add(1, Ordering::Relaxed) + 1;
+            pending.insert(ticket, Arc::new(Kept::new(Waits::For(answered))));
             Ok(Called::Pending(ticket))
         }
     }

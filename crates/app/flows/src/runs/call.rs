@@ -48,11 +48,14 @@ pub(crate) const MAX_WRITTEN_BYTES: u64 = 256 << 20;
 /// The longest that an agent which calls too often is made to wait for its answer, in milliseconds: meanwhile fewer of its lines are read.
 const MAX_WAIT_MS: u64 = 1_000;
 
+/// How many tools are named to an agent that asked for another.
+const MAX_NAMED: usize = 12;
+
 /// How often a call is tried again because something changed under it.
 const ATTEMPTS: u32 = 3;
 
 /// What a call came to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Answered {
     /// The phase in which the run is now.
     pub phase: Phase,
@@ -279,7 +282,24 @@ pub(crate) async fn within_packet(
         Refusal::Over { .. } => DenialCode::RunOver,
         _ => DenialCode::OutOfScope,
     };
-    Err(runner.context.refuse_for(&standing.caller, action.clone(), code, refusal.to_string()).await?)
+    let why = if code == DenialCode::OutOfScope && action.resource().id() == protocol::NOTHING {
+        no_tool(runner, standing, name)
+    } else {
+        refusal.to_string()
+    };
+    Err(runner.context.refuse_for(&standing.caller, action.clone(), code, why).await?)
+}
+
+/// That an agent asked for what is no tool of its run; with the names of those that are.
+fn no_tool(runner: &Runner, standing: &Standing, name: &ActionName) -> String {
+    let live = runner.live(standing.run.id());
+    let offered = live.as_ref().and_then(|live| live.offered.get()).map_or(&[][..], Vec::as_slice);
+    let shown: Vec<String> = offered.iter().take(MAX_NAMED).map(|tool| format!("`{}`", tool.tool)).collect();
+    let more = match offered.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("`{name}` is no tool of this run; it has {}{more}", shown.join(", "))
 }
 
 /// Whether an agent may ask a model now: it is a sign of life, as any call, and not too often.

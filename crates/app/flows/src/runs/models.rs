@@ -15,14 +15,14 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use steward_app_actions::{Beside, EffectRow, Status, settle_beside};
-use steward_app_models::{self as models, Asks, CallRow, ModelRow, WireName};
+use steward_app_models::{self as models, Asks, CallRow, ModelRow, NewModel, WireName};
 use steward_app_node::{Caller, Error, Kind, Working, code};
 use steward_clock::Timestamp;
 use steward_ledger::kind;
 use steward_model::{
     Answer, BreakerState, ChatRequest, ChatStream, EmbedRequest, Limits, ModelError, Provider, WireKind,
 };
-use steward_naming::{ActionId, KeyId, Name, RunId};
+use steward_naming::{ActionId, KeyId, Label, Name, RunId};
 use steward_permit::{Action, ActionName, Actor, DenialCode, Resource, ResourceKind, Warrant};
 use steward_policy::Question;
 use steward_seal::{Digest, secret::Secrets};
@@ -212,6 +212,24 @@ impl Runner {
             BreakerState::HalfOpen { .. } => "half_open",
         };
         states.into_iter().map(|(name, state)| (name, word(state))).collect()
+    }
+
+    /// Adds a model, whose key must be there: an agent would find that out otherwise.
+    ///
+    /// # Errors
+    /// As [`models::add`]; or there is no such secret.
+    pub async fn add_model(&self, caller: &Caller, new: &NewModel) -> Result<ModelRow, Error> {
+        if let (Some(secret), Ok(name)) = (&new.secret, new.name.parse::<Label>()) {
+            // Nobody who may not add one learns which secrets there are.
+            self.context
+                .allow(caller, self.context.action("model.add", ResourceKind::Model, name.as_str())?, None)
+                .await?;
+            // One that is no name at all is told with all else that is wrong.
+            if secret.parse::<Label>().is_ok() {
+                self.keeper.secret(secret).map_err(crate::gateway::no_secret)?;
+            }
+        }
+        models::add(&self.context, caller, new).await
     }
 
     /// Asks a model something small, for a person who wants to know whether it answers. It counts in no budget.

@@ -34,6 +34,9 @@ const MAX_DEPTH: usize = 16;
 /// The most bytes of output that are given back in one answer; the rest is cut off, and said to be.
 const MAX_GIVEN_BYTES: usize = 256 << 10;
 
+/// What an action is asked on that names nothing.
+pub(crate) const NOTHING: &str = "(nothing)";
+
 /// The tools that are no actions.
 pub(crate) const OWN_TOOLS: [&str; 3] = ["submit_plan", "report_problem", "finish"];
 
@@ -148,7 +151,7 @@ pub(crate) fn asked(call: &Call) -> Result<Asked, Error> {
         }
         // Whatever else is asked for is decided too: it may be an action that is enforced elsewhere, or none at all.
         _ => {
-            let resource = call.arguments.get("resource").and_then(Value::as_str).unwrap_or("(nothing)");
+            let resource = call.arguments.get("resource").and_then(Value::as_str).unwrap_or(NOTHING);
             Ok(Asked { resource: resource.to_owned(), ..asked })
         }
     }

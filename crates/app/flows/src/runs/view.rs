@@ -124,7 +124,7 @@ pub async fn run(context: &Context, caller: &Caller, id: &RunId, after: Option<u
     scanned.await
 }
 
-fn event(entry: &EntryRow) -> Result<Event, Error> {
+pub(crate) fn event(entry: &EntryRow) -> Result<Event, Error> {
     let says = match entry.read_body()? {
         None => "what it says was erased".to_owned(),
         Some(body) => says(&entry.kind, &body),

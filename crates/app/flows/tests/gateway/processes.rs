@@ -255,3 +255,32 @@ async fn no_process_is_started_for_a_tool_that_nobody_allowed() {
     assert_eq!(entries(&node, kind::TOOL_SERVER_STARTED).len(), 1);
     end(&node, &id, &agent).await;
 }
+
+#[tokio::test]
+async fn taking_a_server_away_waits_for_nobody_who_connects_to_it() {
+    let (node, _olivia) = node().await;
+    let admin = node.admin().await;
+    let new = new();
+    let part = Arc::new(Part { is_silent: AtomicBool::new(true), ..Part::default() });
+    let mut adding = Box::pin(node.runner().gateway.add(&admin, &new));
+    let listed = async {
+        tokio::spawn(play(node.worker().next().await, Arc::clone(&part)));
+        while part.lists.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        _ = &mut adding => panic!("it does not list"),
+        () = soon("a question", listed) => {}
+    }
+    tokio::select! {
+        biased;
+        removed = node.runner().gateway.remove(&admin, "wiki") => { removed.expect("removed"); }
+        _ = &mut adding => panic!("whoever connects was waited for"),
+    }
+    // Its process is gone with it, and who connected is told.
+    let view = soon("an end", adding).await;
+    assert!(view.as_ref().map_or(true, |view| view.trouble.is_some() && view.tools.is_empty()), "{view:?}");
+    alive(&node, 0).await;
+    assert_eq!(node.runner().gateway.list(&admin).await.expect("listed").len(), 0);
+}

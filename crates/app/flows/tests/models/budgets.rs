@@ -178,8 +178,8 @@ async fn without_a_price_there_is_no_budget_in_money() {
     let error = ask(&node, &id, question("fast")).await.expect_err("refused");
     assert!(error.message.contains("has no price"), "{error}");
     assert_eq!(provider.count(), 0);
-    // The twin with a price.
-    model(&node, "fast", &provider, |_| {}).await;
+    // The twin with a price, in its place.
+    model(&node, "fast", &provider, |new| new.replace = true).await;
     ask(&node, &id, question("fast")).await.expect("an answer");
     let used =
         steward_app_models::usage(node.context(), &node.again(&olivia), steward_app_models::rows::Per::Ever).await;

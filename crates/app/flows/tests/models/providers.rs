@@ -48,6 +48,8 @@ async fn slow() {
 #[tokio::test]
 async fn cut_off() {
     stream(Reply::Pieces(vec![piece("so ")]), "MODEL_CUT_OFF", "so ").await;
+    // A proxy that did not wait for the end: the model may have answered.
+    whole(Reply::Json(504, json!({})), "MODEL_CUT_OFF", "unsettled").await;
 }
 
 #[tokio::test]

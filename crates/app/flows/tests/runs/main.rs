@@ -11,6 +11,7 @@ mod people;
 mod phases;
 mod promotion;
 mod refused;
+mod replay;
 mod restart;
 mod reviews;
 mod revoked;

@@ -1,6 +1,7 @@
 //! Stories of a whole node: what people and agents do, and what comes in between.
 
 mod denials;
+mod diff;
 mod giving;
 mod interrupted;
 mod ledger;

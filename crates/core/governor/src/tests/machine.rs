@@ -12,6 +12,7 @@ use crate::{
     ending::{Ending, Reason},
     packet::{ErrorBudget, EscalationRule, Packet, Then, When},
     phase::Phase,
+    recorded::Recorded,
     refusal::Refusal,
     run::{Begin, MAX_CHILDREN, Run},
 };
@@ -334,4 +335,41 @@ fn a_step_leaves_the_run_as_it_was() {
     let _ = before.step(error("E", "x"), at(5)).unwrap();
     let _ = before.step(Command::Booted, at(5)).unwrap_err();
     assert_eq!(before, copy);
+}
+
+#[test]
+fn a_command_that_was_recorded_does_the_same_again() {
+    for (command, ..) in table() {
+        for run in run_in_each_phase() {
+            let command = command.clone().plain();
+            let Ok(step) = run.step(command.clone(), at(9)) else { continue };
+            let text = serde_json::to_string(&Recorded::of(&command, &run)).unwrap();
+            let read: Recorded = serde_json::from_str(&text).unwrap();
+            let again = read.command(|digest| (*digest == plan().digest()).then(plan).ok_or(())).unwrap();
+            assert_eq!(run.step(again, at(9)).unwrap(), step, "{text}");
+        }
+    }
+    // Words of the record: they never change.
+    let said = |command: Command| serde_json::to_string(&Recorded::of(&command, &executing())).unwrap();
+    assert_eq!(said(Command::PreflightPassed), r#"{"name":"preflight_passed"}"#);
+    assert_eq!(said(error("KIND", "no")), r#"{"name":"error","kind":"KIND","message":"no"}"#);
+    let more = Command::Finish { artifacts: vec![artifact("/reports/notes.md"), artifact("/reports/other.md")] };
+    assert!(!said(more).contains("other.md"), "what nobody requires is not recorded with it");
+}
+
+#[test]
+fn what_is_told_to_the_machine_can_stand_in_a_record() {
+    let long = "x\u{0}\n".repeat(2_000);
+    for command in [
+        error(&long, &long),
+        Command::Denied { code: long.clone(), message: long.clone() },
+        Command::Violation { details: long.clone() },
+        Command::Verified { failed: vec![long.clone()] },
+        Command::Stop { reason: long.clone() },
+    ] {
+        let plain = command.plain();
+        let text = serde_json::to_string(&Recorded::of(&plain, &executing())).unwrap();
+        assert!(text.len() < 1_200 && !text.contains("\\u0000") && !text.contains("\\n"), "{text}");
+        assert_eq!(plain.clone().plain(), plain, "once is enough");
+    }
 }

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use steward_clock::{Dice, Timestamp};
-use steward_naming::{ActionId, KeyId, TraceId};
+use steward_naming::{ActionId, KeyId, RunId, TraceId};
 use steward_permit::{
-    Action, ActionName, Actor, DenialCode, Issuer, Matched, Resource, ResourceKind, Role, Ruling, Tier,
+    Action, ActionName, Actor, Circumstances, DenialCode, Issuer, Matched, Resource, ResourceKind, Role, Ruling,
+    RunTold, Scope, Tier,
 };
 use steward_seal::{Digest, json};
 
@@ -33,6 +34,7 @@ fn ruling(actor: Actor) -> Ruling {
         key: Some(KeyId::new(time(), &Sevens)),
         action: Action::new(home, ActionName::parse("fs.write").expect("valid"), resource)
             .with_arguments(Digest::of(b"a")),
+        circumstances: None,
         policies: vec![
             Matched {
                 id: "scribes-write".into(),
@@ -127,6 +129,49 @@ fn golden_bytes() {
     .assert_eq(&String::from_utf8_lossy(&bytes).replace(",\"", ",\n\""));
     assert_eq!(bytes, json::canonical(&whole()).expect("canonical"), "RFC 8785");
     assert_eq!(Body::decode(&bytes), Ok(whole()));
+}
+
+#[test]
+fn what_else_a_policy_was_told_has_one_spelling() {
+    let told = Circumstances {
+        approved: false,
+        review: None,
+        gives_scopes: Some(vec![Scope::Read, Scope::Act]),
+        gives_tier: Some(Tier::T1),
+        key_scopes: Some(vec![]),
+        needs_tier: Some(Tier::T2),
+        owner: Some("scribe.acme.internal".to_owned()),
+        run: Some(RunTold {
+            id: RunId::new(time(), &Sevens),
+            phase: "EXECUTE".to_owned(),
+            task: "weekly".parse().expect("valid"),
+        }),
+    };
+    let body = |circumstances| {
+        let ruling = Ruling { circumstances: Some(circumstances), ..ruling(scribe()) };
+        Body::permitted(&Issuer::for_policy_engine().permit(ruling), "scribe.acme.internal")
+    };
+    let part = |body: &Body| {
+        let bytes = body.encode().expect("encodes");
+        assert_eq!(bytes, json::canonical(body).expect("canonical"), "RFC 8785");
+        assert_eq!(Body::decode(&bytes).as_ref(), Ok(body));
+        let text = String::from_utf8(bytes).expect("text");
+        let (_, from) = text.split_once("\"circumstances\":").expect("it is there");
+        from.split_once(",\"digest\"").expect("it comes before").0.replace(",\"", ",\n\"")
+    };
+    // Frozen, as the rest of the body.
+    expect_test::expect![[r#"
+        {"gives_scopes":["read",
+        "act"],
+        "gives_tier":"T1",
+        "key_scopes":[],
+        "needs_tier":"T2",
+        "owner":"scribe.acme.internal",
+        "run":{"id":"run_01M7X9H69K0W3GE1R70W3GE1R7",
+        "phase":"EXECUTE",
+        "task":"weekly"}}"#]]
+    .assert_eq(&part(&body(told)));
+    expect_test::expect!["{}"].assert_eq(&part(&body(Circumstances::default())));
 }
 
 #[test]

@@ -30,21 +30,33 @@ async fn who_wants_too_long_a_wait_is_not_waited_for() {
 
 #[tokio::test]
 async fn who_stays_down_is_asked_three_times() {
-    for (status, code) in [
-        (408, "MODEL_UNAVAILABLE"),
-        (409, "MODEL_UNAVAILABLE"),
-        (429, "MODEL_RATE_LIMITED"),
-        (500, "MODEL_UNAVAILABLE"),
-        (502, "MODEL_UNAVAILABLE"),
-        (503, "MODEL_UNAVAILABLE"),
-        (504, "MODEL_UNAVAILABLE"),
-        (529, "MODEL_UNAVAILABLE"),
-    ] {
+    for (status, code) in [(429, "MODEL_RATE_LIMITED"), (503, "MODEL_UNAVAILABLE"), (529, "MODEL_UNAVAILABLE")] {
         let server = Server::with([Reply::text(status, "text/html", &format!("<h1>\u{1b}[1m{KEY}</h1>"))]).await;
         let error = whole(&caller(), &server.provider(), &request(json!({}))).await.unwrap_err();
         assert_eq!((error.code(), error.may_fall_back(), error.is_unknown()), (code, true, false), "{status}");
         assert_eq!(server.times(), usize::try_from(MAX_ATTEMPTS).unwrap(), "{status}");
         assert!(!error.to_string().contains(KEY) && !error.to_string().contains('\u{1b}'), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn who_stands_between_and_gives_up_says_nothing_of_what_was_done() {
+    for status in [408, 502, 504] {
+        let busy = Reply::text(status, "text/html", &format!("<h1>\u{1b}[1m{KEY}</h1>"));
+        let server = Server::with([busy.with("retry-after", "0"), Reply::json(200, &completion("hi"))]).await;
+        for streams in [false, true] {
+            let asked = request(json!({"stream": streams}));
+            let error = if streams {
+                let server = Server::with([Reply::json(status, &json!({}))]).await;
+                stream(&caller(), &server.provider(), &asked).await.unwrap_err()
+            } else {
+                whole(&caller(), &server.provider(), &asked).await.unwrap_err()
+            };
+            let told = (error.code(), error.may_fall_back(), error.is_unknown(), error.may_have_cost());
+            assert_eq!(told, ("MODEL_CUT_OFF", false, true, true), "{status}");
+            assert!(!error.to_string().contains(KEY) && !error.to_string().contains('\u{1b}'), "{error}");
+        }
+        assert_eq!(server.times(), 1, "{status}: it is not asked again");
     }
 }
 
@@ -57,7 +69,9 @@ async fn what_more_time_does_not_mend_is_not_tried_again() {
         (402, "MODEL_REFUSED", true),
         (403, "MODEL_REFUSED", true),
         (404, "MODEL_REJECTED", false),
+        (409, "MODEL_REJECTED", false),
         (422, "MODEL_REJECTED", false),
+        (500, "MODEL_UNAVAILABLE", true),
         (501, "MODEL_UNAVAILABLE", true),
     ] {
         let server = Server::with([Reply::json(status, &body)]).await;

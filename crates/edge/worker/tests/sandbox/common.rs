@@ -112,6 +112,7 @@ pub(crate) fn warrant(action: &Action) -> Warrant {
         actor: Actor::Agent { name, version: "1.0.0".to_owned(), tier: Tier::T2, via: None },
         key: None,
         action: action.clone(),
+        circumstances: None,
         policies: Vec::new(),
         policy_version: Digest::of(b"policy"),
         at: Timestamp::from_unix_ms(0),

@@ -11,6 +11,8 @@ pub(crate) mod models;
 pub(crate) mod open;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod policy_diff;
+pub(crate) mod replay;
 pub(crate) mod reviews;
 pub(crate) mod runs;
 pub(crate) mod secrets;

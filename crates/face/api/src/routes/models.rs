@@ -71,7 +71,7 @@ pub(crate) async fn list(visit: Visit) -> Result<Json<ModelList>, Refused> {
     Ok(Json(ModelList { models: rows.into_iter().map(|row| record(row, &breakers)).collect() }))
 }
 
-/// Puts a model behind the node, or replaces what is known of it.
+/// Puts a model behind the node. One that is there already is replaced only if that is asked for. Its secret must be there.
 #[utoipa::path(post, path = "/v1/models", tag = "models", request_body = AddModel, responses((status = 201, body = ModelRecord), (status = 400, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn add(visit: Visit, Body(asked): Body<AddModel>) -> Result<(StatusCode, Json<ModelRecord>), Refused> {
     let new = NewModel {
@@ -85,11 +85,12 @@ pub(crate) async fn add(visit: Visit, Body(asked): Body<AddModel>) -> Result<(St
         output_micros: asked.output_price_micros,
         max_output: asked.max_output,
         fallback: asked.fallback,
+        replace: asked.replace,
     };
     let row = visit
-        .change(|context, caller| {
-            let new = new.clone();
-            async move { verbs::add(&context, &caller, &new).await }
+        .change(|_, caller| {
+            let (runner, new) = (visit.runner(), new.clone());
+            async move { runner.add_model(&caller, &new).await }
         })
         .await?;
     Ok((StatusCode::CREATED, Json(record(row, &visit.runner().breakers()))))

@@ -158,6 +158,22 @@ async fn a_model_has_a_price_a_budget_and_a_sum() {
     assert_eq!((lost.status.as_u16(), lost.code().as_str()), (400, "NO_MODEL"));
     assert_eq!(house.post("/v1/models/none/test", &json!({})).await.code(), "NO_MODEL");
 
+    // What is there already is replaced only if that is asked for, and a key has to be there.
+    let again = json!({"name": "fast", "url": "http://127.0.0.1:9/v2", "tier": "T2"});
+    let taken = house.post("/v1/models", &again).await;
+    assert_eq!((taken.status.as_u16(), taken.code().as_str()), (409, "NAME_TAKEN"));
+    assert!(taken.json()["detail"].to_string().contains("--replace"), "{taken:?}");
+    assert_eq!(house.get("/v1/models").await.json()["models"][0]["url"], added["url"]);
+    let keyed = json!({"name": "fast", "url": "http://127.0.0.1:9/v2", "replace": true, "secret": "provider"});
+    let lost = house.post("/v1/models", &keyed).await;
+    assert_eq!((lost.status.as_u16(), lost.code().as_str()), (400, "NO_SECRET"));
+    assert!(lost.json()["detail"].to_string().contains("secrets/provider"), "{lost:?}");
+    let replaced = json!({"name": "fast", "url": "http://127.0.0.1:9/v2", "tier": "T2", "replace": true});
+    let replaced = house.post("/v1/models", &replaced).await;
+    assert_eq!(replaced.status, 201, "{replaced:?}");
+    let replaced = replaced.json();
+    assert_eq!((&replaced["url"], &replaced["tier"]), (&json!("http://127.0.0.1:9/v2"), &json!("T2")));
+
     let set =
         house.post("/v1/budgets", &json!({"agent": "scribe", "per": "day", "calls": 5, "micros": 2_500_000})).await;
     assert_eq!(set.status, 200, "{set:?}");

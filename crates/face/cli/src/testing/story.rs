@@ -185,6 +185,7 @@ fn write(kind: &'static str) -> Told {
     told.body.decision = Some(BodyDecision {
         action: "fs.write".into(),
         arguments: (kind == kind::ACTION_INTENDED).then(|| Digest::of(CONTENT)),
+        circumstances: None,
         code: None,
         digest: Digest::of(b"action"),
         errors: Vec::new(),

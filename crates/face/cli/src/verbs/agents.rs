@@ -15,7 +15,7 @@ use crate::{
     show::{Ink, Looks, Word, facts, table},
     verbs::{
         init::{self, InitArgs},
-        packets,
+        packets, replay,
     },
 };
 
@@ -33,6 +33,11 @@ pub enum AgentVerb {
     List,
     /// Show one
     Show {
+        /// Its name, short or full
+        name: String,
+    },
+    /// What the record says of it: registered, tiers, runs and how they ended, revocations and reinstatements
+    History {
         /// Its name, short or full
         name: String,
     },
@@ -84,6 +89,7 @@ pub(crate) async fn carry_out(session: &mut Session, verb: AgentVerb) -> Result<
             let agent = session.caller()?.agent(&name).await?;
             session.show.answer(&agent, agent_view)
         }
+        AgentVerb::History { name } => replay::history(session, &name).await,
         AgentVerb::Revoke { name, reason } => {
             let revocation = session.caller()?.revoke_agent(&name, &Reason { reason }).await?;
             session.show.answer(&revocation, revocation_view)

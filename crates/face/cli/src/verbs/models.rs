@@ -15,7 +15,7 @@ use crate::{
 /// What can be done about models.
 #[derive(Debug, Subcommand)]
 pub enum ModelVerb {
-    /// Put a model behind the node, or replace what is known of it
+    /// Put a model behind the node
     #[command(
         after_help = "The provider's key is a file in HOME/secrets of the node, mode 0600, and is given by its name: \
                       `--secret openrouter` uses what is in HOME/secrets/openrouter. It never reaches an agent."
@@ -56,10 +56,10 @@ pub struct AddArgs {
     #[arg(long, value_name = "TIER", default_value = "T0", value_parser = ["T0", "T1", "T2", "T3"])]
     tier: String,
     /// What a million tokens of a prompt cost: 0.15
-    #[arg(long, value_name = "MONEY", value_parser = micros)]
+    #[arg(long, value_name = "MONEY", value_parser = micros, allow_negative_numbers = true)]
     input_price: Option<u64>,
     /// What a million tokens of an answer cost: 0.60
-    #[arg(long, value_name = "MONEY", value_parser = micros)]
+    #[arg(long, value_name = "MONEY", value_parser = micros, allow_negative_numbers = true)]
     output_price: Option<u64>,
     /// The most tokens of one answer [default: 4096]
     #[arg(long, value_name = "TOKENS")]
@@ -67,6 +67,9 @@ pub struct AddArgs {
     /// The model that is asked when this one cannot answer
     #[arg(long, value_name = "MODEL")]
     fallback: Option<String>,
+    /// Replace what is known of a model of that name, its key and tier too
+    #[arg(long)]
+    replace: bool,
 }
 
 impl From<AddArgs> for AddModel {
@@ -82,6 +85,7 @@ impl From<AddArgs> for AddModel {
             output_price_micros: args.output_price,
             max_output: args.max_output,
             fallback: args.fallback,
+            replace: args.replace,
         }
     }
 }
@@ -252,6 +256,12 @@ mod tests {
         };
         let sent = AddModel::from(args);
         assert_eq!((sent.input_price_micros, sent.output_price_micros), (Some(150_000), Some(3_000_000)));
+        // What is less than nothing is told as that, and not as an argument that nobody knows.
+        for price in ["--input-price", "--output-price"] {
+            let line = format!("steward model add fast --url u {price} -3");
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err().to_string();
+            assert!(error.contains("this is no amount") && !error.contains("tip:"), "{error}");
+        }
         assert_eq!((sent.wire.as_deref(), sent.tier.as_deref(), sent.max_output), (Some("openai"), Some("T0"), None));
     }
 }

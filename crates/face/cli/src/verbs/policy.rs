@@ -16,6 +16,7 @@ use crate::{
     home::read_small,
     session::Session,
     show::{Ink, Looks, Word, facts_of, shown, shown_lines, table},
+    verbs::policy_diff,
 };
 
 /// How deep folders of policies may lie in each other: as deep as a node reads them.
@@ -52,6 +53,18 @@ pub enum PolicyVerb {
         /// What short names in the table are names of
         #[arg(long, default_value = "acme.internal")]
         namespace: String,
+    },
+    /// Ask the last decisions again under another policy, and show those that would come out otherwise
+    #[command(
+        after_help = "A folder is a whole policy. A file takes the place of the file of its name in the policy in force, or stands \
+                      beside it. Exit code 0: nothing would differ; 1: something would."
+    )]
+    Diff {
+        /// A folder of policies, or one file
+        path: PathBuf,
+        /// Which decisions
+        #[arg(long, value_name = "last:N", default_value = "last:1000", value_parser = policy_diff::against)]
+        against: u32,
     },
     /// List the policies in force
     List,
@@ -102,6 +115,10 @@ pub(crate) async fn carry_out(session: &mut Session, verb: PolicyVerb) -> Result
             session.show.answer(&verdict, verdict_view)
         }
         PolicyVerb::Test { table, policies, namespace } => test(session, table, policies, &namespace),
+        PolicyVerb::Diff { path, against } => {
+            let sources = read_sources(&path)?;
+            policy_diff::carry_out(session, &path, sources, against).await
+        }
         PolicyVerb::List => {
             let list = session.caller()?.policies().await?;
             session.show.answer(&list, list_view)

@@ -12,7 +12,7 @@ use crate::{
     verbs::{
         evidence,
         follow::follow,
-        packets,
+        packets, replay,
         run_view::{advice, detail_view, list_view, run_view},
     },
 };
@@ -49,6 +49,14 @@ pub enum RunVerb {
         /// Why; recorded
         #[arg(long, value_name = "TEXT", default_value = "no reason was given")]
         reason: String,
+    },
+    /// Live one again from its record: whether each step leads to what was recorded, and what today's policy would decide otherwise
+    #[command(
+        after_help = "Exit code 0: every step was made again and agrees; 1: one differs, or could not be made again."
+    )]
+    Replay {
+        /// Its id: run_…
+        id: String,
     },
     /// Take what it leaves, for whoever wants to check it without the node
     Evidence {
@@ -102,6 +110,7 @@ pub(crate) async fn carry_out(session: &mut Session, verb: RunVerb) -> Result<()
             let run = session.caller()?.stop_run(&id, &Reason { reason }).await?;
             session.show.answer(&run, run_view)
         }
+        RunVerb::Replay { id } => replay::replay(session, &id).await,
         RunVerb::Evidence { id, output, force } => evidence::take(session, &id, &output, force).await,
     }
 }

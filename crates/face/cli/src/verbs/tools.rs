@@ -105,7 +105,8 @@ pub(crate) async fn carry_out(session: &mut Session, verb: ToolVerb) -> Result<(
                 caller.add_tool(&AddTool { name, command, url, secrets: secrets.into_iter().collect() }).await?;
             session.show.answer(&added, server_view)?;
             tell_next(session, &added);
-            Ok(())
+            // It is added, and of no use yet: a script is to notice.
+            if added.trouble.is_some() { Err(Failure::not_true()) } else { Ok(()) }
         }
         ToolVerb::List => session.show.answer(&caller.tools().await?, list_view),
         ToolVerb::Show { name } => {
