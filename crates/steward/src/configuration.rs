@@ -3,6 +3,7 @@
 
 use std::{
     fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -159,8 +160,8 @@ impl Configuration {
     }
 
     /// Where to listen, parsed. What others can reach needs TLS: the node's own, or a proxy's.
-    pub(crate) fn listen(&self) -> Result<std::net::SocketAddr> {
-        let address: std::net::SocketAddr = self.listen.parse().with_context(|| {
+    pub(crate) fn listen(&self) -> Result<SocketAddr> {
+        let address: SocketAddr = self.listen.parse().with_context(|| {
             format!("`listen`: `{}` is not an address and port; one looks like 127.0.0.1:7878", self.listen)
         })?;
         if !address.ip().is_loopback() && !self.has_certificate() && !self.behind_proxy {
@@ -213,9 +214,10 @@ impl Configuration {
     }
 
     /// The authorities under which a node that listens there is asked.
-    pub(crate) fn authorities(&self, address: std::net::SocketAddr) -> Vec<String> {
+    pub(crate) fn authorities(&self, address: SocketAddr) -> Vec<String> {
         let port = address.port();
-        let mut all = vec![address.to_string(), format!("localhost:{port}")];
+        let mut all = vec![address.to_string(), near(address).to_string(), format!("localhost:{port}")];
+        all.dedup();
         for name in &self.names {
             all.push(name.clone());
             // Browsers leave the port out where it is the usual one, and proxies pass on the name alone.
@@ -225,6 +227,16 @@ impl Configuration {
         }
         all
     }
+}
+
+/// Where who is on the same machine reaches a node that listens there: on every address is on loopback too.
+pub(crate) fn near(address: SocketAddr) -> SocketAddr {
+    let loopback = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(loopback, address.port())
 }
 
 /// Puts what the environment says in the place of a value.
@@ -398,6 +410,8 @@ mod tests {
             all,
             ["127.0.0.1:7878", "localhost:7878", "steward.example.org", "steward.example.org:7878", "other:8443"]
         );
+        let everywhere = read.authorities("[::]:1".parse().expect("an address"));
+        assert_eq!(everywhere[..3], ["[::]:1", "[::1]:1", "localhost:1"], "who is on the same machine comes in too");
     }
 
     #[test]

@@ -32,7 +32,12 @@ use tokio::{
 use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{
-    configuration::Configuration, connections::Listener, demo, doors, invocation::command, notify::Notifier, tls::Tls,
+    configuration::{Configuration, near},
+    connections::Listener,
+    demo, doors,
+    invocation::command,
+    notify::Notifier,
+    tls::Tls,
 };
 
 /// How often the background looks.
@@ -212,20 +217,15 @@ fn start_logging(filter: &str, logs: &Logs) -> Result<()> {
 
 /// Where the node is found: by its first name, if it speaks TLS and has one, since its certificate is for that.
 fn address_of(configuration: &Configuration, address: SocketAddr) -> String {
+    let near = near(address);
     if !configuration.has_certificate() {
-        // Who is here reaches it on every address that it has.
-        let near = if address.ip().is_unspecified() { SocketAddr::new(loopback(address), address.port()) } else { address };
         return format!("http://{near}");
     }
     match configuration.names.first() {
         Some(name) if name.contains(':') => format!("https://{name}"),
         Some(name) => format!("https://{name}:{}", address.port()),
-        None => format!("https://{address}"),
+        None => format!("https://{near}"),
     }
-}
-
-fn loopback(address: SocketAddr) -> std::net::IpAddr {
-    if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() }
 }
 
 /// Every route, for one connection: each request says where it comes from.

@@ -15,6 +15,8 @@ pub struct Caller {
     pub run: Option<RunUse>,
     /// The request.
     pub trace: Option<TraceId>,
+    /// The trace of the caller's own that the request belongs to: a W3C `traceparent`, which stands in the entries beside ours.
+    pub joins: Option<String>,
     /// What must still hold when something is written for them: the key and its holder are as they were loaded.
     pub guards: Vec<Guard>,
     /// The key's row once it is used up, if it is good for one request only. It is written with the request's first change.
@@ -38,6 +40,7 @@ impl Caller {
             key: None,
             run: None,
             trace: None,
+            joins: None,
             guards: Vec::new(),
             spend: None,
         }

@@ -294,6 +294,9 @@ impl Context {
             return Ok(Noted::Counted(first));
         }
         let mut refusal = Refusal { trace: caller.trace.clone(), ..refusal.clone() };
+        if let Some(joins) = &caller.joins {
+            refusal.detail.insert("traceparent".to_owned(), joins.as_str().into());
+        }
         if let Some(run) = &caller.run {
             refusal.detail.insert("run".to_owned(), run.id.as_str().into());
             refusal.detail.insert("phase".to_owned(), run.phase.into());
@@ -314,6 +317,9 @@ impl Context {
     /// A change that was granted: with its guards, the request's trace, and the caller's key used up if it is to be.
     pub fn change(&self, caller: &Caller, granted: Granted, kind: &'static str, subject: impl Into<String>) -> Change {
         let mut change = Change::new(granted.permit, kind, subject).guards(granted.guards).trace(caller.trace.clone());
+        if let Some(joins) = &caller.joins {
+            change = change.detail("traceparent", joins.as_str());
+        }
         if let Some(run) = &caller.run {
             change = change.detail("run", run.id.as_str()).detail("phase", run.phase);
         }

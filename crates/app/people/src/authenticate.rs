@@ -57,7 +57,7 @@ pub fn authenticate(
     };
     let key = KeyUse { id: row.id.clone(), scopes: row.scopes.clone() };
     let spend = spend(&row);
-    Ok(Caller { actor, key: Some(key), run: None, trace, guards: vec![row.guard(), guard], spend })
+    Ok(Caller { actor, key: Some(key), run: None, trace, joins: None, guards: vec![row.guard(), guard], spend })
 }
 
 /// A person as an actor.

@@ -212,10 +212,10 @@ mod tests {
             logs.open(&folder.path().join("logs")).unwrap();
             tracing::debug!("this crate's own component is `logs`");
             tracing::trace!("too little");
-            tracing::info!(target: "steward_app_flows::runs", agent.name = "scribe.acme.internal", text = "hello", "an agent wrote");
-            tracing::error!(target: "steward_api", agent.name = "scribe.acme.internal", password = "open sesame", "failed with stw_01kahw5v8nq4z0m7c2r9t3xbyd");
+            tracing::info!(target: "steward_app_flows::runs", { agent.name = "scribe.acme.internal", text = "hello" }, "an agent wrote");
+            tracing::error!(target: "steward_api", { agent.name = "scribe.acme.internal", password = "open sesame" }, "failed with stw_01kahw5v8nq4z0m7c2r9t3xbyd");
             tracing::debug!(target: "steward_store::writer", "too little for the store");
-            tracing::error!(target: "steward_store::writer", agent.name = "../../etc/passwd", "no name of an agent");
+            tracing::error!(target: "steward_store::writer", { agent.name = "../../etc/passwd" }, "no name of an agent");
         });
         logs.close();
         let at = |name: &str| lines(&folder.path().join("logs").join(name));

@@ -92,7 +92,7 @@ pub(crate) async fn admit(State(node): State<Arc<Node>>, mut request: Request, n
 /// What everybody from one address asks together.
 fn limit_address(node: &Node, counted: &Counted, path: &str) -> Result<(), Refused> {
     let (Some(address), Some(rate)) = (&counted.address, node.operations.limits.address) else { return Ok(()) };
-    if counted.takes_away || is_health(path) {
+    if counted.takes_away || path == "/healthz" {
         return Ok(());
     }
     limit(node, &format!("address/{address}"), rate, None)
@@ -153,6 +153,8 @@ pub(crate) struct Visit {
     node: Arc<Node>,
     token: Option<String>,
     trace: TraceId,
+    /// The caller's own trace.
+    joins: Option<String>,
     /// Who came, as it was found before the body was read; for the first attempt.
     came: Mutex<Option<Caller>>,
 }
@@ -163,7 +165,7 @@ impl FromRequestParts<Arc<Node>> for Visit {
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Refused> {
         let context = &node.context;
         let trace = TraceId::new(context.now(), context.dice.as_ref());
-        let visit = Self { node: Arc::clone(node), token: bearer(&parts.headers), trace, came: Mutex::new(None) };
+        let visit = Self { node: Arc::clone(node), token: bearer(&parts.headers), trace, joins: joins(&parts.headers), came: Mutex::new(None) };
         // Nobody sends a body before they have shown a key.
         let counted = parts.extensions.get::<Counted>();
         let caller = visit.authenticate().map_err(|refused| visit.limit_stranger(counted).err().unwrap_or(refused))?;
@@ -177,6 +179,26 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// The trace that the caller wants this to be found under too: one `traceparent` of the W3C's form (version 00). What is none is
+/// passed over, as the specification asks.
+fn joins(headers: &HeaderMap) -> Option<String> {
+    let mut all = headers.get_all("traceparent").iter();
+    let value = all.next().filter(|_| all.next().is_none())?.to_str().ok()?;
+    let parts: Vec<&str> = value.split('-').collect();
+    let is_hex = |text: &str, len: usize| {
+        text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+    };
+    let is_some = |text: &str| text.bytes().any(|b| b != b'0');
+    match parts[..] {
+        ["00", trace, parent, flags]
+            if is_hex(trace, 32) && is_some(trace) && is_hex(parent, 16) && is_some(parent) && is_hex(flags, 2) =>
+        {
+            Some(value.to_owned())
+        }
+        _ => None,
+    }
 }
 
 impl Visit {
@@ -250,6 +272,7 @@ impl Visit {
     fn authenticate(&self) -> Result<Caller, Refused> {
         let token = self.token.as_deref().unwrap_or_default();
         let caller = authenticate(&self.node.context, token, Some(self.trace.clone()));
+        let caller = caller.map(|caller| Caller { joins: self.joins.clone(), ..caller });
         caller.map_err(|error| {
             self.node.count_unauthenticated();
             self.refused(error)

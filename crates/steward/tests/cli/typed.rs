@@ -18,6 +18,7 @@ fn a_node_says_what_it_is_and_does() {
             "effects_open",
             "effects_unknown",
             "entries",
+            "health",
             "namespace",
             "now",
             "origin",

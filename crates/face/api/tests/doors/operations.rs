@@ -440,3 +440,31 @@ async fn with_a_certificate_browsers_are_told_to_come_by_tls_only() {
     let clear = House::new().await.ask(Method::GET, "/healthz", None, None).await;
     assert!(clear.headers.get(header::STRICT_TRANSPORT_SECURITY).is_none(), "in clear nobody would believe it");
 }
+
+#[tokio::test]
+async fn a_trace_of_the_callers_own_stands_beside_ours() {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let house = House::new().await;
+    let ask = async |key: &str, traces: &[&str]| {
+        let body = json!({"action": "fs.write", "resource": "/reports/a.md", "content": "eA=="}).to_string();
+        let mut request = Request::post("/v1/agents/scribe/actions")
+            .header(header::HOST, HOST)
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .header(header::CONTENT_TYPE, "application/json");
+        for trace in traces {
+            request = request.header("traceparent", *trace);
+        }
+        let store = &house.node.context().store;
+        let seq = store.read(|reader| reader.size()).expect("readable");
+        house.send(request.body(Body::from(body)).expect("a request")).await;
+        let first = store.read(|reader| reader.entries("WHERE seq = ?1", &[&seq])).expect("readable").pop();
+        let body = first.expect("it is on record").body.expect("a body");
+        serde_json::from_slice::<Value>(&body).expect("JSON")["detail"]["traceparent"].clone()
+    };
+    assert_eq!(ask(&house.operator.token, &[TRACE]).await, TRACE, "what was done");
+    assert_eq!(ask(&house.viewer.token, &[TRACE]).await, TRACE, "what was refused");
+    let none = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
+    for wrong in [&[][..], &["nonsense"], &[none], &[TRACE, TRACE], &["01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]] {
+        assert_eq!(ask(&house.operator.token, wrong).await, Value::Null, "{wrong:?}");
+    }
+}
