@@ -176,11 +176,15 @@ impl Configuration {
     /// How the node is operated; the logs and the certificate come with what starts it.
     pub(crate) fn operations(&self) -> Result<Operations> {
         if self.metrics_without_key && self.behind_proxy {
-            bail!("`metrics_without_key` is for nodes without a proxy: behind one, everybody seems to come from this machine");
+            bail!(
+                "`metrics_without_key` is for nodes without a proxy: behind one, everybody seems to come from this machine"
+            );
         }
         let rate = |per_s, burst, name: &str| match (per_s, burst) {
             (0, 0) => Ok(None),
-            (0, _) | (_, 0) => bail!("`limits.{name}_per_s` and `limits.{name}_burst`: both 0 for no limit, or neither"),
+            (0, _) | (_, 0) => {
+                bail!("`limits.{name}_per_s` and `limits.{name}_burst`: both 0 for no limit, or neither")
+            }
             (per_s, burst) => Ok(Some(Rate { per_s, burst })),
         };
         let proxies = self.trusted_proxies.iter().map(|text| text.parse::<Network>()).collect::<Result<_, _>>();
@@ -383,7 +387,10 @@ mod tests {
         let operations = read("", &[]).expect("the default").operations().expect("it can be meant");
         assert_eq!(operations.limits, steward_api::Limits::default());
         assert_eq!(operations.alerts, steward_api::AlertRules::default());
-        assert_eq!(read("", &[]).expect("the default").log_files().expect("they can be meant"), steward_logs::Settings::default());
+        assert_eq!(
+            read("", &[]).expect("the default").log_files().expect("they can be meant"),
+            steward_logs::Settings::default()
+        );
     }
 
     #[test]
@@ -396,7 +403,8 @@ mod tests {
             let message = format!("{:#}", read(text, &[]).expect("read").operations().err().expect("a mistake"));
             assert!(message.contains(said), "{message}");
         }
-        let message = format!("{:#}", read("[logs]\nlevel = \"loud\"", &[]).expect("read").log_files().expect_err("a mistake"));
+        let message =
+            format!("{:#}", read("[logs]\nlevel = \"loud\"", &[]).expect("read").log_files().expect_err("a mistake"));
         assert!(message.contains("loud"), "{message}");
         assert!(read("[tls]\nkey = \"k\"", &[]).expect("read").certificate().is_err());
         assert!(read("[tls]\nports = 1", &[]).is_err());
@@ -416,7 +424,8 @@ mod tests {
 
     #[test]
     fn outside_of_loopback_keys_do_not_go_in_clear() {
-        let with = |rest: &str, listen: &str| read(&format!("listen = {listen:?}\n{rest}"), &[]).expect("read").listen();
+        let with =
+            |rest: &str, listen: &str| read(&format!("listen = {listen:?}\n{rest}"), &[]).expect("read").listen();
         assert!(with("", "127.0.0.1:0").is_ok() && with("", "[::1]:80").is_ok());
         for outside in ["0.0.0.0:80", "10.0.0.1:80", "[::]:80"] {
             assert!(with("", outside).is_err(), "{outside}");

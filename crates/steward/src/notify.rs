@@ -79,8 +79,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
-        let mut notifier =
-            notifier(&[("NOTIFY_SOCKET", path.to_str().expect("text")), ("WATCHDOG_USEC", "60000000"), ("WATCHDOG_PID", "42")]);
+        let mut notifier = notifier(&[
+            ("NOTIFY_SOCKET", path.to_str().expect("text")),
+            ("WATCHDOG_USEC", "60000000"),
+            ("WATCHDOG_PID", "42"),
+        ]);
         assert_eq!(notifier.every(), Some(Duration::from_secs(30)));
         notifier.tell("READY=1");
         assert!(notifier.is_due());

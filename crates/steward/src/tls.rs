@@ -76,7 +76,10 @@ impl Tls {
                 tracing::info!(not_after = %not_after, "another certificate is in use");
             }
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "the certificate cannot be used; the one before still is");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the certificate cannot be used; the one before still is"
+                );
                 self.told.not_replaced(format!("{error:#}"), now);
             }
         }
@@ -94,8 +97,9 @@ fn load(certificate: &Path, key: &Path) -> Result<(Arc<ServerConfig>, Timestamp)
     let Some(leaf) = chain.first() else {
         bail!("`tls.certificate`: there is no certificate in `{}`", certificate.display());
     };
-    let not_after = not_after(leaf)
-        .with_context(|| format!("`tls.certificate`: the first in `{}` is no X.509 certificate", certificate.display()))?;
+    let not_after = not_after(leaf).with_context(|| {
+        format!("`tls.certificate`: the first in `{}` is no X.509 certificate", certificate.display())
+    })?;
     let mode = fs::metadata(key).with_context(|| format!("`tls.key`: `{}`", key.display()))?.mode();
     if mode & 0o077 != 0 {
         bail!("`tls.key`: `{0}` can be read by others; run `chmod 600 {0}`", key.display());
@@ -198,7 +202,9 @@ mod tests {
         assert_eq!(time(0x17, "261120090001Z").as_deref(), Some("2026-11-20T09:00:01.000Z"));
         assert_eq!(time(0x17, "991231235959Z").as_deref(), Some("1999-12-31T23:59:59.000Z"));
         assert_eq!(time(0x18, "20510101000000Z").as_deref(), Some("2051-01-01T00:00:00.000Z"));
-        for (tag, wrong) in [(0x17, "2611200900Z"), (0x17, "261120090001"), (0x18, "20261301000000Z"), (0x04, "261120090001Z")] {
+        for (tag, wrong) in
+            [(0x17, "2611200900Z"), (0x17, "261120090001"), (0x18, "20261301000000Z"), (0x04, "261120090001Z")]
+        {
             assert_eq!(time(tag, wrong), None, "{wrong}");
         }
     }
@@ -207,7 +213,8 @@ mod tests {
     fn elements_do_not_reach_beyond_what_is_there() {
         assert_eq!(element(&[0x30, 2, 1, 2, 3]), Some((0x30, &[1, 2][..], &[3][..])));
         assert_eq!(element(&[0x30, 0x81, 1, 9]), Some((0x30, &[9][..], &[][..])));
-        for wrong in [&[][..], &[0x30], &[0x30, 2, 1], &[0x30, 0x80], &[0x30, 0x85, 0, 0, 0, 0, 1, 1], &[0x30, 0x82, 1]] {
+        for wrong in [&[][..], &[0x30], &[0x30, 2, 1], &[0x30, 0x80], &[0x30, 0x85, 0, 0, 0, 0, 1, 1], &[0x30, 0x82, 1]]
+        {
             assert_eq!(element(wrong), None, "{wrong:?}");
         }
     }

@@ -149,7 +149,12 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     let url = address_of(&configuration, address);
     write_private(&home.address(), format!("{url}\n").as_bytes())?;
     notifier.tell("READY=1\nSTATUS=ready");
-    let tended = TendedNode { runner: Arc::clone(&opened.runner), node: Arc::clone(&node), home: home.clone(), tls: tls.clone() };
+    let tended = TendedNode {
+        runner: Arc::clone(&opened.runner),
+        node: Arc::clone(&node),
+        home: home.clone(),
+        tls: tls.clone(),
+    };
     let tending = tokio::spawn(tend_until(tended, notifier, stopping));
     let greeted = greet(&configuration, &home, &url, &context).await;
 
@@ -260,9 +265,10 @@ async fn serve(
         let _ = stopping.wait_for(|stop| *stop).await;
     };
     let routes = steward_api::router_with(node, doors::with_key(&runner));
-    let connected = tower::service_fn(move |stream: IncomingStream<'_, Listener>| -> Ready<Result<FromPeer, Infallible>> {
-        ready(Ok(FromPeer { routes: routes.clone(), peer: Peer(stream.remote_addr().ip()) }))
-    });
+    let connected =
+        tower::service_fn(move |stream: IncomingStream<'_, Listener>| -> Ready<Result<FromPeer, Infallible>> {
+            ready(Ok(FromPeer { routes: routes.clone(), peer: Peer(stream.remote_addr().ip()) }))
+        });
     axum::serve(listener, connected).with_graceful_shutdown(stop).await
 }
 
@@ -302,7 +308,8 @@ async fn tend_until(tends: TendedNode, mut notifier: Notifier, mut stopping: wat
         }
         round += 1;
         if notifier.is_due() {
-            let answers = tokio::time::timeout(Duration::from_secs(ANSWERS_WITHIN_S), runner.context.store.answers()).await;
+            let answers =
+                tokio::time::timeout(Duration::from_secs(ANSWERS_WITHIN_S), runner.context.store.answers()).await;
             if matches!(answers, Ok(Ok(()))) && runner.context.store.broken().is_none() {
                 notifier.is_well();
             }

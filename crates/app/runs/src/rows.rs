@@ -281,8 +281,9 @@ pub fn live_runs(reader: &Reader<'_>) -> Result<Vec<RunRow>, StoreError> {
 /// # Errors
 /// The store cannot be read.
 pub fn runs_by_ending(reader: &Reader<'_>) -> Result<Vec<(String, u64)>, StoreError> {
-    let mut statement =
-        reader.sql().prepare_cached("SELECT coalesce(ending, ''), count(*) FROM run GROUP BY ending ORDER BY ending")?;
+    let mut statement = reader
+        .sql()
+        .prepare_cached("SELECT coalesce(ending, ''), count(*) FROM run GROUP BY ending ORDER BY ending")?;
     Ok(statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
 }
 

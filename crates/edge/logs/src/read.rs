@@ -285,15 +285,24 @@ mod tests {
 
     fn some() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        put(folder.path(), "main", &[
-            ("09:00:00", Level::Info, "node", "started"),
-            ("09:30:00", Level::Warn, "store", "slow"),
-            ("10:00:00", Level::Error, "store", "broken"),
-            ("10:00:01", Level::Warn, "store", "slow"),
-        ]);
+        put(
+            folder.path(),
+            "main",
+            &[
+                ("09:00:00", Level::Info, "node", "started"),
+                ("09:30:00", Level::Warn, "store", "slow"),
+                ("10:00:00", Level::Error, "store", "broken"),
+                ("10:00:01", Level::Warn, "store", "slow"),
+            ],
+        );
         put(folder.path(), "errors", &[("10:00:00", Level::Error, "store", "broken")]);
         put(folder.path(), "agents/scribe.acme.internal", &[("09:15:00", Level::Info, "flows", "an agent wrote")]);
-        fs::OpenOptions::new().append(true).open(folder.path().join("main.log")).unwrap().write_all(b"{\"time\":\"20").unwrap();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(folder.path().join("main.log"))
+            .unwrap()
+            .write_all(b"{\"time\":\"20")
+            .unwrap();
         folder
     }
 
@@ -321,11 +330,10 @@ mod tests {
         assert_eq!((analysis.lines, analysis.broken), (5, 1));
         assert_eq!(analysis.first.as_deref(), Some("2026-11-20T09:00:00.000Z"));
         assert_eq!(analysis.last.as_deref(), Some("2026-11-20T10:00:01.000Z"));
-        assert_eq!(analysis.levels.into_iter().collect::<Vec<_>>(), [
-            ("error".to_owned(), 1),
-            ("info".to_owned(), 2),
-            ("warn".to_owned(), 2)
-        ]);
+        assert_eq!(
+            analysis.levels.into_iter().collect::<Vec<_>>(),
+            [("error".to_owned(), 1), ("info".to_owned(), 2), ("warn".to_owned(), 2)]
+        );
         assert_eq!(analysis.components["store"], 3);
         assert_eq!(analysis.hours["2026-11-20T09"], 3);
         assert_eq!((analysis.messages[0].count, analysis.messages[0].message.as_str()), (2, "slow"));

@@ -14,7 +14,19 @@ const HIDDEN: &str = "***";
 
 /// How keys of well-known makers begin, our own first; a word that begins so and is long is hidden.
 const BEGINNINGS: [&str; 13] = [
-    "stw_", "sk-", "sk_live_", "rk_live_", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "eyJ",
+    "stw_",
+    "sk-",
+    "sk_live_",
+    "rk_live_",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "eyJ",
 ];
 
 /// The shortest word that is taken for a key.
@@ -116,7 +128,8 @@ fn without_passwords(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
-        let authority = after.find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"')).unwrap_or(after.len());
+        let authority =
+            after.find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"')).unwrap_or(after.len());
         match after[..authority].rfind('@') {
             Some(user) => {
                 out.push_str(HIDDEN);

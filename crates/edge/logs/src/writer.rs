@@ -121,7 +121,8 @@ impl Logs {
         };
         let mut files = Files::new(folder, self.shared.settings.clone());
         let shared = Arc::clone(&self.shared);
-        let thread = std::thread::Builder::new().name("logs".to_owned()).spawn(move || run(&shared, &inbox, &mut files))?;
+        let thread =
+            std::thread::Builder::new().name("logs".to_owned()).spawn(move || run(&shared, &inbox, &mut files))?;
         *self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(thread);
         Ok(())
     }
@@ -129,7 +130,8 @@ impl Logs {
     /// How many lines there were.
     pub fn counts(&self) -> Counts {
         let shared = &self.shared;
-        let moment = |ms: &AtomicI64| Some(ms.load(Ordering::Relaxed)).filter(|ms| *ms != NEVER).map(Timestamp::from_unix_ms);
+        let moment =
+            |ms: &AtomicI64| Some(ms.load(Ordering::Relaxed)).filter(|ms| *ms != NEVER).map(Timestamp::from_unix_ms);
         Counts {
             written: std::array::from_fn(|level| shared.written[level].load(Ordering::Relaxed)),
             dropped: shared.dropped.load(Ordering::Relaxed),
@@ -221,12 +223,18 @@ mod tests {
         let at = |name: &str| lines(&folder.path().join("logs").join(name));
         let main = at("main.log");
         let said: Vec<&str> = main.iter().map(|line| line.message.as_str()).collect();
-        assert_eq!(said, ["before the folder was there", "this crate's own component is `logs`", "no name of an agent"]);
+        assert_eq!(
+            said,
+            ["before the folder was there", "this crate's own component is `logs`", "no name of an agent"]
+        );
         assert_eq!((main[0].fields["n"].as_u64(), main[0].time.as_str()), (Some(3), "2026-11-20T09:00:00.000Z"));
         let agents = at("agents/scribe.acme.internal.log");
         assert_eq!(agents.len(), 2);
         assert_eq!((agents[0].component.as_str(), agents[0].fields["text"].as_str()), ("flows", Some("hello")));
-        assert_eq!((agents[1].message.as_str(), agents[1].fields["password"].as_str()), ("failed with ***", Some("***")));
+        assert_eq!(
+            (agents[1].message.as_str(), agents[1].fields["password"].as_str()),
+            ("failed with ***", Some("***"))
+        );
         assert_eq!(at("errors.log").len(), 2);
         let counts = logs.counts();
         assert_eq!((counts.written, counts.dropped, counts.waiting), ([0, 1, 2, 0, 2], 0, 0));

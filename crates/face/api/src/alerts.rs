@@ -128,7 +128,8 @@ fn of_machine(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<()
     if let Err(error) = node.context.has_room() {
         found.push(firing(&STORE_FULL, error.message, None));
     } else if free < rules.disk_free_bytes {
-        let evidence = format!("{} MiB are free where the home is, less than {}", free >> 20, rules.disk_free_bytes >> 20);
+        let evidence =
+            format!("{} MiB are free where the home is, less than {}", free >> 20, rules.disk_free_bytes >> 20);
         found.push(firing(&DISK_LOW, evidence, None));
     }
     if let Some(most) = rules.max_store_bytes {
@@ -190,7 +191,8 @@ fn of_store(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<(), 
     context.store.read(|reader| {
         let key = context.store.head_key();
         let size = reader.size()?;
-        let signed = reader.head_note()?.and_then(|note| steward_ledger::head::open(note.as_bytes(), key, key.name()).ok());
+        let signed =
+            reader.head_note()?.and_then(|note| steward_ledger::head::open(note.as_bytes(), key, key.name()).ok());
         let signed = signed.map_or(0, |head| head.into_inner().size);
         if signed != size {
             let since = if signed < size { time_of(reader, signed)? } else { None };
@@ -210,7 +212,12 @@ fn of_store(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<(), 
         let stuck_ms = MINUTE_MS * u64::from(rules.run_stuck_minutes);
         let runs = steward_app_runs::live_runs(reader)?;
         for run in runs.iter().filter(|run| now.since_ms(run.state.phase_at) > stuck_ms).take(MAX_NAMED) {
-            let evidence = format!("the run of {} is in {} since {}", run.state.agent, run.state.phase.as_str(), run.state.phase_at);
+            let evidence = format!(
+                "the run of {} is in {} since {}",
+                run.state.agent,
+                run.state.phase.as_str(),
+                run.state.phase_at
+            );
             let about = Some(run.id().to_string());
             found.push(Firing { about, ..firing(&RUN_STUCK, evidence, Some(run.state.phase_at)) });
         }
@@ -218,7 +225,11 @@ fn of_store(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<(), 
         let (oldest_open, oldest_unknown) = oldest_unsettled(reader)?;
         let stuck_ms = MINUTE_MS * u64::from(rules.effect_stuck_minutes);
         if let Some(since) = oldest_open.filter(|since| now.since_ms(*since) > stuck_ms) {
-            found.push(firing(&EFFECT_STUCK, format!("{open} are on their way, the oldest since {since}"), Some(since)));
+            found.push(firing(
+                &EFFECT_STUCK,
+                format!("{open} are on their way, the oldest since {since}"),
+                Some(since),
+            ));
         }
         if unknown > 0 {
             let evidence = format!("of {unknown} nobody knows whether they happened");
@@ -241,7 +252,12 @@ fn remember(node: &Node, now: Timestamp, found: &mut [Firing]) {
     });
     for firing in found {
         let first = *known.entry(key(firing)).or_insert_with(|| {
-            tracing::warn!(alert = firing.rule.name, about = firing.about, evidence = firing.evidence, "an alert fires");
+            tracing::warn!(
+                alert = firing.rule.name,
+                about = firing.about,
+                evidence = firing.evidence,
+                "an alert fires"
+            );
             now
         });
         firing.since.get_or_insert(first);

@@ -69,10 +69,7 @@ pub(crate) async fn admit(State(node): State<Arc<Node>>, mut request: Request, n
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let peer = request.extensions().get::<Peer>().copied();
     let address = peer.map(|Peer(peer)| client(peer, request.headers(), &node.operations.proxies));
-    let counted = Counted {
-        address: address.map(counted_as),
-        takes_away: takes_away(&method, request.uri().path()),
-    };
+    let counted = Counted { address: address.map(counted_as), takes_away: takes_away(&method, request.uri().path()) };
     request.extensions_mut().insert(counted.clone());
     let mut answer = match limit_address(&node, &counted, request.uri().path()) {
         Ok(()) => let_in(&node, &counted, request, next).await,
@@ -165,7 +162,13 @@ impl FromRequestParts<Arc<Node>> for Visit {
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Refused> {
         let context = &node.context;
         let trace = TraceId::new(context.now(), context.dice.as_ref());
-        let visit = Self { node: Arc::clone(node), token: bearer(&parts.headers), trace, joins: joins(&parts.headers), came: Mutex::new(None) };
+        let visit = Self {
+            node: Arc::clone(node),
+            token: bearer(&parts.headers),
+            trace,
+            joins: joins(&parts.headers),
+            came: Mutex::new(None),
+        };
         // Nobody sends a body before they have shown a key.
         let counted = parts.extensions.get::<Counted>();
         let caller = visit.authenticate().map_err(|refused| visit.limit_stranger(counted).err().unwrap_or(refused))?;

@@ -68,7 +68,10 @@ fn says(node: &Node, part: &str) -> String {
         "store" => {
             let measures = context.store.measures();
             let mean_us = measures.waited_us.checked_div(measures.commits).unwrap_or_default();
-            format!("{} changes were made durable, in {mean_us} µs on the average; {} wait", measures.commits, measures.waiting)
+            format!(
+                "{} changes were made durable, in {mean_us} µs on the average; {} wait",
+                measures.commits, measures.waiting
+            )
         }
         "disk" => alerts::disk_free(node).map_or_else(|e| e.to_string(), |free| format!("{} MiB are free", free >> 20)),
         "ledger" => "its signed tree head covers every entry".to_owned(),

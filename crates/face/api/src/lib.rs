@@ -69,7 +69,8 @@ pub fn router(node: Arc<Node>) -> Router {
 /// Every route, and those of another way in, which admits nobody by itself but whom it knows: `agents` has those of agents.
 pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
     use routes::{
-        actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, runs, state, status, tools,
+        actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, runs, state, status,
+        tools,
     };
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.

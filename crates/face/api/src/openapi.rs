@@ -10,7 +10,8 @@ use utoipa::{
 };
 
 use crate::routes::{
-    actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, runs, state, status, tools,
+    actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, runs, state, status,
+    tools,
 };
 
 #[derive(OpenApi)]

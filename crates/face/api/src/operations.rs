@@ -246,7 +246,11 @@ mod tests {
             ("::1", "::1", true),
             ("::1", "::2", false),
         ] {
-            assert_eq!(network.parse::<Network>().expect("a network").has(address.parse().unwrap()), has, "{network} {address}");
+            assert_eq!(
+                network.parse::<Network>().expect("a network").has(address.parse().unwrap()),
+                has,
+                "{network} {address}"
+            );
         }
         for wrong in ["", "10.0.0.0/33", "::/129", "host", "10.0.0.0/x", "10.0.0/8"] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
@@ -271,7 +275,11 @@ mod tests {
             for value in said {
                 headers.append("x-forwarded-for", HeaderValue::from_static(value));
             }
-            assert_eq!(client(peer.parse().unwrap(), &headers, &ours), from.parse::<std::net::IpAddr>().unwrap(), "{peer} {said:?}");
+            assert_eq!(
+                client(peer.parse().unwrap(), &headers, &ours),
+                from.parse::<std::net::IpAddr>().unwrap(),
+                "{peer} {said:?}"
+            );
         }
     }
 }

@@ -24,7 +24,12 @@ impl Process {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let open_fds = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64);
-        Self { cpu_s: cpu_s(&stat), resident_bytes: kib(&status, "VmRSS:"), threads: number(&status, "Threads:"), open_fds }
+        Self {
+            cpu_s: cpu_s(&stat),
+            resident_bytes: kib(&status, "VmRSS:"),
+            threads: number(&status, "Threads:"),
+            open_fds,
+        }
     }
 }
 
@@ -54,7 +59,10 @@ mod tests {
         assert_eq!(cpu_s(stat), Some(2.0));
         assert_eq!(cpu_s("nothing"), None);
         let status = "Name:\tsteward\nVmRSS:\t    2048 kB\nThreads:\t9\n";
-        assert_eq!((kib(status, "VmRSS:"), number(status, "Threads:"), number(status, "Other:")), (Some(2 << 20), Some(9), None));
+        assert_eq!(
+            (kib(status, "VmRSS:"), number(status, "Threads:"), number(status, "Other:")),
+            (Some(2 << 20), Some(9), None)
+        );
         let now = Process::measured();
         assert!(now.cpu_s.is_some() && now.threads.is_some_and(|n| n > 0), "{now:?}");
         assert!(now.resident_bytes.is_some_and(|n| n > 1 << 20) && now.open_fds.is_some_and(|n| n > 2), "{now:?}");

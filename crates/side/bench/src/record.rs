@@ -197,7 +197,10 @@ pub(crate) async fn start_node(program: &Path, home: &Home) -> Result<(Server, S
         .arg(home.path())
         .args(["up", "--listen", "127.0.0.1:0"])
         // It is measured what it can do, not what one caller is let do.
-        .envs(["KEY_PER_S", "KEY_BURST", "ADDRESS_PER_S", "ADDRESS_BURST"].map(|key| (format!("STEWARD_LIMITS_{key}"), "0")))
+        .envs(
+            ["KEY_PER_S", "KEY_BURST", "ADDRESS_PER_S", "ADDRESS_BURST"]
+                .map(|key| (format!("STEWARD_LIMITS_{key}"), "0")),
+        )
         .stdout(Stdio::null())
         .spawn()
         .with_context(|| format!("`{}` could not be started", program.display()))?;

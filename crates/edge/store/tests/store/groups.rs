@@ -139,3 +139,20 @@ async fn eight_writers_verify_clean() {
     assert_eq!(things(&store).len(), 400);
     world.verifies(2400);
 }
+
+#[tokio::test]
+async fn whoever_asks_whether_it_works_waits_for_what_was_handed_in_before() {
+    let world = World::new();
+    let store = world.open();
+    store.answers().await.expect("it works");
+    let (asked, done) = tokio::join!(store.answers(), store.commit(world.change("a", 1)));
+    asked.expect("it works");
+    done.expect("it is written");
+    let bad = store.commit(world.change("b", 1).row(thing("bad", -1))).await;
+    assert!(bad.is_err(), "{bad:?}");
+    let measures = store.measures();
+    assert_eq!((measures.commits, measures.failed, measures.waiting), (1, 1, 0));
+    store.close();
+    assert!(matches!(store.answers().await, Err(CommitError::Closed(_))));
+    world.verifies(1);
+}

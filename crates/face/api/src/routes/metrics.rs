@@ -80,12 +80,22 @@ fn of_node(node: &Node, text: &mut Exposition) {
     let halted = u8::from(context.halt().is_halted);
     text.one("steward_halted", Kind::Gauge, "Whether the node is halted.", halted);
     let mistakes = node.mistakes().len();
-    text.one("steward_policy_mistakes", Kind::Gauge, "Mistakes that keep the policy files from being loaded.", mistakes);
+    text.one(
+        "steward_policy_mistakes",
+        Kind::Gauge,
+        "Mistakes that keep the policy files from being loaded.",
+        mistakes,
+    );
     let policies = context.policy().engine.listed().len();
     text.one("steward_policies", Kind::Gauge, "Policies in force.", policies);
     if let Some(certificate) = &node.operations.certificate {
         let ends = certificate.not_after().unix_ms() as f64 / MS;
-        text.one("steward_certificate_not_after_seconds", Kind::Gauge, "When the node's certificate ends, since 1970.", ends);
+        text.one(
+            "steward_certificate_not_after_seconds",
+            Kind::Gauge,
+            "When the node's certificate ends, since 1970.",
+            ends,
+        );
     }
 }
 
@@ -113,7 +123,11 @@ fn of_store(node: &Node, text: &mut Exposition) -> Result<(), Error> {
         for (model, status, spent) in &spent {
             text.sample(&[("model", model), ("status", status)], spent.calls);
         }
-        text.family("steward_model_tokens_total", Kind::Counter, "Tokens used or reserved, by model and how its calls stand.");
+        text.family(
+            "steward_model_tokens_total",
+            Kind::Counter,
+            "Tokens used or reserved, by model and how its calls stand.",
+        );
         for (model, status, spent) in &spent {
             text.sample(&[("model", model), ("status", status)], spent.tokens);
         }
@@ -124,8 +138,11 @@ fn of_store(node: &Node, text: &mut Exposition) -> Result<(), Error> {
     let classes: Vec<(f64, u64)> =
         LATENCY_CLASSES_US.iter().zip(measures.within).map(|(us, within)| (*us as f64 / US, within)).collect();
     let help = "How long callers waited until their change was durable, since the start.";
-    text.family("steward_store_commit_seconds", Kind::Histogram, help)
-        .histogram(&classes, measures.commits, measures.waited_us as f64 / US);
+    text.family("steward_store_commit_seconds", Kind::Histogram, help).histogram(
+        &classes,
+        measures.commits,
+        measures.waited_us as f64 / US,
+    );
     let help = "Changes that were not made: stale, expired, or the store could not write.";
     text.one("steward_store_commits_failed_total", Kind::Counter, help, measures.failed);
     text.one("steward_store_waiting", Kind::Gauge, "Changes that wait for the store's writer.", measures.waiting);
@@ -154,7 +171,11 @@ fn of_runtime(node: &Node, text: &mut Exposition) {
     text.one("steward_runs_driven", Kind::Gauge, "Runs that this process drives.", runner.driven());
     text.one("steward_processes", Kind::Gauge, "Processes of agents and tools.", runner.processes());
     text.one("steward_sandbox", Kind::Gauge, "Whether agents can be started.", u8::from(runner.can_start().is_ok()));
-    text.family("steward_model_breaker", Kind::Gauge, "Where the breakers of models stand that were asked: 1 at the state.");
+    text.family(
+        "steward_model_breaker",
+        Kind::Gauge,
+        "Where the breakers of models stand that were asked: 1 at the state.",
+    );
     for (model, state) in runner.breakers() {
         for word in ["closed", "half_open", "open"] {
             text.sample(&[("model", &model), ("state", word)], u8::from(state == word));
@@ -178,7 +199,11 @@ fn of_runtime(node: &Node, text: &mut Exposition) {
 
 fn of_alerts(node: &Node, text: &mut Exposition) -> Result<(), Error> {
     let firing = alerts::look(node)?;
-    text.family("steward_alert_firing", Kind::Gauge, "How often each alert fires now; docs/operations has a page for each.");
+    text.family(
+        "steward_alert_firing",
+        Kind::Gauge,
+        "How often each alert fires now; docs/operations has a page for each.",
+    );
     for rule in RULES {
         let count = firing.iter().filter(|firing| firing.rule.name == rule.name).count();
         text.sample(&[("alert", rule.name), ("severity", rule.severity)], count);

@@ -97,7 +97,14 @@ impl House {
     }
 
     /// Asks from an address, as somebody who has this key, or none.
-    async fn ask_from(&self, from: &str, method: Method, path: &str, key: Option<&str>, body: Option<&Value>) -> Answer {
+    async fn ask_from(
+        &self,
+        from: &str,
+        method: Method,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&Value>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, HOST);
         if let Some(key) = key {
             request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));

@@ -78,7 +78,8 @@ pub(crate) async fn carry_out(session: &mut Session, verb: LogVerb) -> Result<()
         LogVerb::Tail(arguments) => {
             let which = which(session, arguments.which)?;
             // Before the newest are read, so that none is missed between; one that is seen twice does no harm.
-            let follow = arguments.follow.then(|| Follow::begin(&folder, which.clone())).transpose().map_err(unreadable)?;
+            let follow =
+                arguments.follow.then(|| Follow::begin(&folder, which.clone())).transpose().map_err(unreadable)?;
             let lines = tail(&folder, &which, arguments.lines as usize).map_err(unreadable)?;
             show(session, &lines)?;
             match follow {
@@ -164,8 +165,7 @@ fn analysis_view(analysis: &Analysis, looks: Looks) -> String {
     if analysis.lines == 0 {
         return text;
     }
-    for (name, counts) in
-        [("level", &analysis.levels), ("component", &analysis.components), ("hour", &analysis.hours)]
+    for (name, counts) in [("level", &analysis.levels), ("component", &analysis.components), ("hour", &analysis.hours)]
     {
         let rows = counts.iter().map(|(what, count)| [Word::from(what), count.to_string().into()]);
         text.push_str(&format!("\n{}", table(looks, [name, "lines"], rows)));
