@@ -71,10 +71,19 @@ pub(crate) async fn admit(State(node): State<Arc<Node>>, mut request: Request, n
     let address = peer.map(|Peer(peer)| client(peer, request.headers(), &node.operations.proxies));
     let counted = Counted { address: address.map(counted_as), takes_away: takes_away(&method, request.uri().path()) };
     request.extensions_mut().insert(counted.clone());
+    let of_agent = is_of_agent(request.uri().path());
     let mut answer = match limit_address(&node, &counted, request.uri().path()) {
         Ok(()) => let_in(&node, &counted, request, next).await,
         Err(refused) => refused.into_response(),
     };
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        if of_agent {
+            node.count_unauthenticated();
+        }
+        if let Err(refused) = limit_stranger(&node, &counted) {
+            answer = refused.into_response();
+        }
+    }
     if node.operations.certificate.is_some() {
         answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
     }
@@ -93,6 +102,19 @@ fn limit_address(node: &Node, counted: &Counted, path: &str) -> Result<(), Refus
         return Ok(());
     }
     limit(node, &format!("address/{address}"), rate, None)
+}
+
+/// Who comes with no key that is good, by whatever way in, is told so a few times, and then to come back later. Who comes with a good one
+/// from the same address is not kept out by that.
+fn limit_stranger(node: &Node, counted: &Counted) -> Result<(), Refused> {
+    match (&counted.address, node.operations.limits.stranger) {
+        (Some(address), Some(rate)) => limit(node, &format!("stranger/{address}"), rate, None),
+        _ => Ok(()),
+    }
+}
+
+fn is_of_agent(path: &str) -> bool {
+    AGENTS.iter().any(|of_agents| path.starts_with(of_agents))
 }
 
 fn limit(node: &Node, key: &str, rate: Rate, trace: Option<TraceId>) -> Result<(), Refused> {
@@ -117,7 +139,7 @@ async fn let_in(node: &Node, counted: &Counted, request: Request, next: Next) ->
     if is_health(request.uri().path()) {
         return next.run(request).await;
     }
-    let of_agent = AGENTS.iter().any(|of_agents| request.uri().path().starts_with(of_agents));
+    let of_agent = is_of_agent(request.uri().path());
     let place = if counted.takes_away {
         // Those wait for their turn, which comes soon: each is short.
         let waiting = node.places_of_taking_away.acquire();
@@ -171,7 +193,7 @@ impl FromRequestParts<Arc<Node>> for Visit {
         };
         // Nobody sends a body before they have shown a key.
         let counted = parts.extensions.get::<Counted>();
-        let caller = visit.authenticate().map_err(|refused| visit.limit_stranger(counted).err().unwrap_or(refused))?;
+        let caller = visit.authenticate()?;
         visit.limit_key(counted, &caller)?;
         *visit.came.lock().expect("no holder of this lock panics") = Some(caller);
         Ok(visit)
@@ -247,18 +269,6 @@ impl Visit {
                 Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => attempt += 1,
                 outcome => return outcome.map_err(|e| self.refused(e)),
             }
-        }
-    }
-
-    /// Who comes with no key that is good is told so a few times, and then to come back later. Who comes with a good one from the same
-    /// address is not kept out by that.
-    fn limit_stranger(&self, counted: Option<&Counted>) -> Result<(), Refused> {
-        let rate = self.node.operations.limits.stranger;
-        match (counted.and_then(|counted| counted.address.as_ref()), rate) {
-            (Some(address), Some(rate)) => {
-                limit(&self.node, &format!("stranger/{address}"), rate, Some(self.trace.clone()))
-            }
-            _ => Ok(()),
         }
     }
 

@@ -49,6 +49,8 @@ pub struct Node {
     /// Of what takes leave away: however busy everybody is, a person can halt the node.
     pub(crate) places_of_taking_away: Semaphore,
     pub(crate) exports: Arc<Semaphore>,
+    /// Held while figures are computed: whoever watches is not kept from it by exports, and does not ask in crowds.
+    pub(crate) measuring: tokio::sync::Mutex<()>,
     /// How it is operated.
     pub(crate) operations: Operations,
     /// What was asked of it since it started.
@@ -80,6 +82,7 @@ impl Node {
             places_of_agents: Semaphore::new(MAX_REQUESTS_OF_AGENTS),
             places_of_taking_away: Semaphore::new(MAX_REQUESTS_TAKING_AWAY),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
+            measuring: tokio::sync::Mutex::default(),
             operations: Operations::default(),
             served: Served::default(),
             unauthenticated: AtomicU64::new(0),

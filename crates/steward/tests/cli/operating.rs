@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, Read as _, Write as _},
     net::TcpStream,
     os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
     path::Path,
@@ -132,6 +132,8 @@ fn strangers_are_limited_by_their_address() {
     // More than can be given back meanwhile, however slow this machine is.
     let last = (0..1_000).map(|_| ask()).find(|answer| answer.starts_with("HTTP/1.1 429")).expect("it is too often");
     assert!(last.to_lowercase().contains("retry-after: ") && last.contains("RATE_LIMITED"), "{last}");
+    let of_agent = || plainly(&node, "POST /mcp HTTP/1.1\r\nAuthorization: Bearer stw_guess\r\nContent-Length: 0");
+    (0..1_000).map(|_| of_agent()).find(|answer| answer.starts_with("HTTP/1.1 429")).expect("by any way in");
     run(&place, DONE, &["login", "--label", "test"]);
     run(&place, DONE, &["halt", "--reason", "smoke"]);
     let metrics = plainly(&node, "GET /metrics HTTP/1.1");
@@ -291,4 +293,31 @@ fn the_service_manager_is_told() {
     node.signal(Signal::TERM);
     while heard() != "STOPPING=1" {}
     assert!(node.wait().success());
+}
+
+/// Reads what a command that goes on says, until it said this so often; then ends it as a person does.
+fn until_said(place: &Place, arguments: &[&str], what: &str, times: usize, meanwhile: impl FnOnce()) {
+    let mut command = place.command();
+    command.args(arguments).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("the executable runs");
+    let mut lines = std::io::BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let first = lines.next().expect("it says something").expect("text");
+    meanwhile();
+    let said = usize::from(first.contains(what));
+    let rest = lines.map_while(Result::ok).filter(|line| line.contains(what)).take(times - said).count();
+    assert_eq!(said + rest, times);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::INT).expect("it is there");
+    assert!(child.wait().expect("it ends").success(), "whoever ends it has seen enough");
+}
+
+#[test]
+fn a_status_is_watched_and_a_log_is_followed() {
+    let (place, node) = demo();
+    until_said(&place, &["node", "status", "--watch"], "parts are well", 2, || {});
+    until_said(&place, &["logs", "tail", "--follow"], "an action was settled", 1, || {
+        // One that was not there before it looked.
+        run(&place, DONE, &["act", "scribe", "fs.write", "/reports/followed.md", "--from", "/dev/null"]);
+    });
+    node.stop();
 }

@@ -3,13 +3,14 @@
 //! The names begin with `steward_`; those of the process are the ones that every exporter has. Labels are few and bounded: a route is its
 //! pattern, and never what was asked for.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts as _, Request, State},
     http::header,
     response::{IntoResponse as _, Response},
 };
+use steward_app_models::{CallStatus, Spent};
 use steward_app_node::Error;
 use steward_store::LATENCY_CLASSES_US;
 use steward_wire::Problem;
@@ -56,8 +57,9 @@ pub(crate) async fn metrics(State(node): State<Arc<Node>>, request: Request) -> 
 
 async fn measured(node: Arc<Node>) -> Result<String, Error> {
     // One at a time is enough, and what is counted is counted on a thread for such.
-    let _place = Arc::clone(&node.exports).acquire_owned().await.map_err(Error::broken)?;
-    tokio::task::spawn_blocking(move || measure(&node)).await.map_err(Error::broken)?
+    let _turn = node.measuring.lock().await;
+    let measured = Arc::clone(&node);
+    tokio::task::spawn_blocking(move || measure(&measured)).await.map_err(Error::broken)?
 }
 
 fn measure(node: &Node) -> Result<String, Error> {
@@ -118,19 +120,7 @@ fn of_store(node: &Node, text: &mut Exposition) -> Result<(), Error> {
         for (status, count) in steward_app_actions::rows::effects_by_status(reader)? {
             text.sample(&[("status", &status)], count);
         }
-        let spent = steward_app_models::rows::spent_by_model(reader, &context.namespace)?;
-        text.family("steward_model_calls_total", Kind::Counter, "Calls of models, by how they stand.");
-        for (model, status, spent) in &spent {
-            text.sample(&[("model", model), ("status", status)], spent.calls);
-        }
-        text.family(
-            "steward_model_tokens_total",
-            Kind::Counter,
-            "Tokens used or reserved, by model and how its calls stand.",
-        );
-        for (model, status, spent) in &spent {
-            text.sample(&[("model", model), ("status", status)], spent.tokens);
-        }
+        of_models(&steward_app_models::rows::spent_by_model(reader, &context.namespace)?, text);
         Ok::<_, Error>(())
     })?;
     text.one("steward_store_bytes", Kind::Gauge, "Bytes of the database and its log.", store_bytes(context));
@@ -150,6 +140,39 @@ fn of_store(node: &Node, text: &mut Exposition) -> Result<(), Error> {
     text.one("steward_store_closed", Kind::Gauge, "Whether the store takes no more changes.", broken);
     text.one("steward_disk_free_bytes", Kind::Gauge, "Bytes that are free where the home is.", disk_free(node)?);
     Ok(())
+}
+
+/// Calls of models. What is reserved gives way to what was used, so that it is no counter.
+fn of_models(spent: &[(String, String, Spent)], text: &mut Exposition) {
+    let settled = CallStatus::Settled.as_str();
+    let of_model = |status_is_settled: bool, figure: fn(&Spent) -> u64| {
+        let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+        for (model, status, spent) in spent {
+            let sum = sums.entry(model).or_default();
+            if (status == settled) == status_is_settled {
+                *sum = sum.saturating_add(figure(spent));
+            }
+        }
+        sums
+    };
+    let (calls, tokens): (fn(&Spent) -> u64, fn(&Spent) -> u64) = (|spent| spent.calls, |spent| spent.tokens);
+    for (name, kind, help, is_settled, figure) in [
+        ("steward_model_calls_total", Kind::Counter, "Calls of models that are over.", true, calls),
+        ("steward_model_tokens_total", Kind::Counter, "Tokens that calls used that are over.", true, tokens),
+        (
+            "steward_model_calls_unsettled",
+            Kind::Gauge,
+            "Calls of models that are under way or broke off.",
+            false,
+            calls,
+        ),
+        ("steward_model_tokens_reserved", Kind::Gauge, "Tokens that those could use at most.", false, tokens),
+    ] {
+        text.family(name, kind, help);
+        for (model, sum) in of_model(is_settled, figure) {
+            text.sample(&[("model", model)], sum);
+        }
+    }
 }
 
 fn of_requests(node: &Node, text: &mut Exposition) {
@@ -227,4 +250,36 @@ fn of_process(node: &Node, text: &mut Exposition) {
     }
     let started = node.context.started_at.unix_ms() as f64 / MS;
     text.one("process_start_time_seconds", Kind::Gauge, "When this process opened the node, since 1970.", started);
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_app_models::Spent;
+
+    use super::of_models;
+    use crate::exposition::Exposition;
+
+    #[test]
+    fn what_is_reserved_is_no_counter() {
+        let spent = |calls, tokens| Spent { calls, tokens, micros: 0 };
+        let rows = [
+            ("fast", "reserved", spent(1, 4_000)),
+            ("fast", "settled", spent(3, 90)),
+            ("fast", "unsettled", spent(2, 50)),
+        ];
+        let rows = rows.map(|(model, status, spent)| (model.to_owned(), status.to_owned(), spent));
+        let mut text = Exposition::default();
+        of_models(&rows, &mut text);
+        let text = text.finish();
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            samples,
+            [
+                "steward_model_calls_total{model=\"fast\"} 3",
+                "steward_model_tokens_total{model=\"fast\"} 90",
+                "steward_model_calls_unsettled{model=\"fast\"} 3",
+                "steward_model_tokens_reserved{model=\"fast\"} 4050",
+            ]
+        );
+    }
 }
