@@ -315,9 +315,10 @@ fn until_said(place: &Place, arguments: &[&str], what: &str, times: usize, meanw
 fn a_status_is_watched_and_a_log_is_followed() {
     let (place, node) = demo();
     until_said(&place, &["node", "status", "--watch"], "parts are well", 2, || {});
-    until_said(&place, &["logs", "tail", "--follow"], "an action was settled", 1, || {
-        // One that was not there before it looked.
-        run(&place, DONE, &["act", "scribe", "fs.write", "/reports/followed.md", "--from", "/dev/null"]);
-    });
+    let acts = |path: &str| run(&place, DONE, &["act", "scribe", "fs.write", path, "--from", "/dev/null"]);
+    acts("/reports/before.md");
+    // The newest that is there, and one that comes.
+    let follows = ["logs", "tail", "--component", "actions", "--lines", "1", "--follow"];
+    until_said(&place, &follows, "an action was settled", 2, || _ = acts("/reports/after.md"));
     node.stop();
 }
