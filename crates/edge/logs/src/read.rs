@@ -220,7 +220,7 @@ impl Follow {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn next(&mut self) -> io::Result<Vec<Line>> {
+    pub fn news(&mut self) -> io::Result<Vec<Line>> {
         let mut lines = Vec::new();
         for (name, path) in self.which.files(&self.folder) {
             let Some((inode, len)) = place(&path)? else { continue };
@@ -344,7 +344,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         put(folder.path(), "main", &[("09:00:00", Level::Info, "node", "old")]);
         let mut follow = Follow::begin(folder.path(), Which::default()).unwrap();
-        let mut next = || follow.next().unwrap().into_iter().map(|line| line.message).collect::<Vec<_>>().join(", ");
+        let mut next = || follow.news().unwrap().into_iter().map(|line| line.message).collect::<Vec<_>>().join(", ");
         assert_eq!(next(), "");
         put(folder.path(), "main", &[("09:00:01", Level::Info, "node", "new")]);
         put(folder.path(), "agents/scribe.acme.internal", &[("09:00:02", Level::Info, "flows", "newer")]);

@@ -110,7 +110,7 @@ async fn go_on(session: &mut Session, mut follow: Follow, folder: &PathBuf) -> R
             () = tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)) => {}
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
-        let lines = follow.next().map_err(|error| Failure::file("read", folder, &error))?;
+        let lines = follow.news().map_err(|error| Failure::file("read", folder, &error))?;
         show(session, &lines)?;
     }
 }

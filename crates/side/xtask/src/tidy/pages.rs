@@ -27,7 +27,8 @@ const MAKERS: [&str; 9] = [
 const PAGES: &str = "docs/errors/";
 
 /// Beginnings of words that look like codes and are names of environment variables.
-const VARIABLES: [&str; 8] = ["STEWARD_", "RUST_", "CARGO_", "XDG_", "MIMALLOC_", "OPENAI_", "NO_COLOR", "NO_PROXY"];
+const VARIABLES: [&str; 10] =
+    ["STEWARD_", "RUST_", "CARGO_", "XDG_", "MIMALLOC_", "OPENAI_", "NO_COLOR", "NO_PROXY", "NOTIFY_", "WATCHDOG_"];
 
 /// An error code has a page, a page has a code.
 pub(super) fn errors(house: &House) -> Vec<Finding> {
