@@ -142,10 +142,13 @@ fn of_store(node: &Node, text: &mut Exposition) -> Result<(), Error> {
     Ok(())
 }
 
+/// One figure of what was spent.
+type Figure = fn(&Spent) -> u64;
+
 /// Calls of models. What is reserved gives way to what was used, so that it is no counter.
 fn of_models(spent: &[(String, String, Spent)], text: &mut Exposition) {
     let settled = CallStatus::Settled.as_str();
-    let of_model = |status_is_settled: bool, figure: fn(&Spent) -> u64| {
+    let of_model = |status_is_settled: bool, figure: Figure| {
         let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
         for (model, status, spent) in spent {
             let sum = sums.entry(model).or_default();
@@ -155,7 +158,8 @@ fn of_models(spent: &[(String, String, Spent)], text: &mut Exposition) {
         }
         sums
     };
-    let (calls, tokens): (fn(&Spent) -> u64, fn(&Spent) -> u64) = (|spent| spent.calls, |spent| spent.tokens);
+    let calls: Figure = |spent| spent.calls;
+    let tokens: Figure = |spent| spent.tokens;
     for (name, kind, help, is_settled, figure) in [
         ("steward_model_calls_total", Kind::Counter, "Calls of models that are over.", true, calls),
         ("steward_model_tokens_total", Kind::Counter, "Tokens that calls used that are over.", true, tokens),

@@ -6,7 +6,7 @@
 //! {"lines", "broken", "first", "last", "levels": {…}, "components": {…}, "hours": {…}, "messages": [{"count", "level", "component", "message"}]}
 //! ```
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::Path, time::Duration};
 
 use clap::{Args, Subcommand};
 use steward_logs::{Analysis, Follow, Level, Line, Which, analyze, tail};
@@ -103,7 +103,7 @@ fn which(session: &Session, arguments: WhichArgs) -> Result<Which, Failure> {
     Ok(Which { component: arguments.component, level: arguments.level, since, archive: arguments.archive })
 }
 
-async fn go_on(session: &mut Session, mut follow: Follow, folder: &PathBuf) -> Result<(), Failure> {
+async fn go_on(session: &mut Session, mut follow: Follow, folder: &Path) -> Result<(), Failure> {
     loop {
         session.show.flush()?;
         tokio::select! {
