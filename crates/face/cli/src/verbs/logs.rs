@@ -77,14 +77,22 @@ pub(crate) async fn carry_out(session: &mut Session, verb: LogVerb) -> Result<()
     match verb {
         LogVerb::Tail(arguments) => {
             let which = which(session, arguments.which)?;
-            // Before the newest are read, so that none is missed between; one that is seen twice does no harm.
-            let follow =
-                arguments.follow.then(|| Follow::begin(&folder, which.clone())).transpose().map_err(unreadable)?;
-            let lines = tail(&folder, &which, arguments.lines as usize).map_err(unreadable)?;
-            show(session, &lines)?;
-            match follow {
-                Some(follow) => go_on(session, follow, &folder).await,
-                None => Ok(()),
+            if !arguments.follow {
+                let lines = tail(&folder, &which, arguments.lines as usize).map_err(unreadable)?;
+                return show(session, &lines);
+            }
+            let following = async {
+                // Before the newest are read, so that none is missed between; one that is seen twice does no harm.
+                let follow = Follow::begin(&folder, which.clone()).map_err(unreadable)?;
+                let lines = tail(&folder, &which, arguments.lines as usize).map_err(unreadable)?;
+                show(session, &lines)?;
+                go_on(session, follow, &folder).await
+            };
+            tokio::select! {
+                // First, so that it is waited for from the beginning.
+                biased;
+                _ = tokio::signal::ctrl_c() => Ok(()),
+                ended = following => ended,
             }
         }
         LogVerb::Analyze(arguments) => {
@@ -106,10 +114,7 @@ fn which(session: &Session, arguments: WhichArgs) -> Result<Which, Failure> {
 async fn go_on(session: &mut Session, mut follow: Follow, folder: &Path) -> Result<(), Failure> {
     loop {
         session.show.flush()?;
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-        }
+        tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
         let lines = follow.news().map_err(|error| Failure::file("read", folder, &error))?;
         show(session, &lines)?;
     }

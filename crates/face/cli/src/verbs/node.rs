@@ -53,8 +53,18 @@ pub(crate) async fn carry_out(session: &mut Session, verb: NodeVerb) -> Result<(
     }
 }
 
-/// Shows the status again and again. A node that does not answer is said to, and asked again.
+/// Shows the status again and again, until Ctrl-C.
 async fn watch(session: &mut Session) -> Result<(), Failure> {
+    tokio::select! {
+        // First, so that it is waited for from the beginning.
+        biased;
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        ended = again_and_again(session) => ended,
+    }
+}
+
+/// A node that does not answer is said to, and asked again.
+async fn again_and_again(session: &mut Session) -> Result<(), Failure> {
     let caller = session.caller()?;
     let address = caller.address().to_owned();
     loop {
@@ -69,10 +79,7 @@ async fn watch(session: &mut Session) -> Result<(), Failure> {
             Err(error) => return Err(error.into()),
         }
         session.show.flush()?;
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(WATCH_EVERY_MS)) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-        }
+        tokio::time::sleep(Duration::from_millis(WATCH_EVERY_MS)).await;
     }
 }
 
