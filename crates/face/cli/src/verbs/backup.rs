@@ -89,7 +89,7 @@ pub struct RestoreArgs {
     /// A file with the passphrase that keys and secrets were sealed with
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// A folder with the node's keys, tree-head.pem and document.pem, that were kept elsewhere
+    /// The folder `keys` of the node's home, as it was kept elsewhere
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
 }
@@ -480,15 +480,14 @@ fn no_key(path: &str, is_sealed: bool) -> Failure {
     Failure::refused(format!("`{path}` is needed: a node without its keys cannot continue its ledger")).hint(hint)
 }
 
-/// The keys in a folder.
+/// The files in a folder of keys: those that sign, and whatever else a node keeps beside them.
 fn keys_in(folder: &Path) -> Result<Vec<KeyFile>, Failure> {
     let unread = |error| Failure { exit: Exit::Misused, ..Failure::file("read", folder, &error) };
     let mut found = BTreeMap::new();
     for item in fs::read_dir(folder).map_err(unread)? {
         let path = item.map_err(unread)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".pem")) else {
-            continue;
-        };
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.'));
+        let Some(name) = name.filter(|_| path.is_file()) else { continue };
         let pem = read_small(&path, MAX_KEY_BYTES).map_err(|e| Failure::file("read", &path, &e))?;
         found.insert(format!("keys/{name}"), Zeroizing::new(pem));
     }
