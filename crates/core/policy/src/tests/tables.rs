@@ -122,7 +122,7 @@ because = "FORBIDDEN"
           help: put it into quotation marks
         table:12:14: a list of texts is expected here
           help: write `["…"]`
-        table:14:12: `box` is not a kind of resource; they are file, command, host, plan, agent, person, key, policy, ledger, node, tool, model and review
+        table:14:12: `box` is not a kind of resource; they are file, command, host, plan, agent, person, key, policy, ledger, node, tool, model, secret and review
         table:15:11: `WHIM` is not a denial code
         table:16:1: `wat` is not a field of a case
           help: the fields are name, actor, tier, roles, key_scopes, action, resource, owner, needs_tier, gives_scopes, gives_tier, approved, review, expect, because
