@@ -128,10 +128,12 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
         .with_context(|| format!("cannot listen on {listen}; `--listen 127.0.0.1:0` picks a free port"))?;
     let address = listener.local_addr()?;
     let opened = steward_app_flows::open(&settings, Arc::new(SystemClock), Arc::new(SystemDice)).await?;
+    let keeper = opened.runner.keeper().clone();
+    logs.hide(Box::new(move |text| keeper.all().ok().map(|secrets| secrets.scrub(text).into_owned())));
     // Of a node that died: the lock says that it is gone.
     let _ = fs::remove_file(home.address());
     let context = opened.context;
-    let roles = vec![Role::Operator, Role::Admin];
+    let roles = vec![Role::Operator, Role::Reviewer, Role::Admin];
     let way_in = match context.store.behind() {
         // Nothing is recorded, so that nobody is enrolled either.
         Some(_) => None,

@@ -10,7 +10,7 @@ use serde_json::json;
 use steward_app_agents::rows::{self as agents, AgentRow, Status};
 use steward_app_node::{Caller, Case, Context, Error, Kind, ReviewRow, code};
 use steward_app_runs::consecutive_compliant;
-use steward_clock::{Timestamp, mishap};
+use steward_clock::Timestamp;
 use steward_ledger::kind;
 use steward_naming::{Name, ReviewId, RunId};
 use steward_permit::{Action, ResourceKind, ReviewKind, Tier};
@@ -231,13 +231,12 @@ async fn give(
         .change(caller, granted, kind::AGENT_PROMOTED, row.name.to_string())
         .guard(guard)
         .row(row.row())
-        .detail("from", before.as_str())
-        .detail("to", to.as_str())
+        .detail("tier_before", before.as_str())
+        .detail("tier", to.as_str())
         .detail("appeal", back)
         .detail("record", record.shown())
         .detail("reason", why);
     let done = context.commit(change).await?;
-    mishap::at("agent.promoted").map_err(Error::broken)?;
     tracing::info!(agent.name = %row.name, from = before.as_str(), to = to.as_str(), "an agent has a tier more");
     Ok(Box::new(AgentRow { entry_seq: done.recorded.seq, ..row }))
 }
@@ -263,12 +262,11 @@ pub async fn demote(context: &Context, caller: &Caller, name: &str, why: &str) -
         .urgent()
         .guard(guard)
         .row(row.row())
-        .detail("from", before.as_str())
-        .detail("to", to.as_str())
+        .detail("tier_before", before.as_str())
+        .detail("tier", to.as_str())
         .detail("reason", why);
     let change = voided(context, change, &row.name, "its agent lost a tier")?;
     let done = context.commit(change).await?;
-    mishap::at("agent.demoted").map_err(Error::broken)?;
     context.tell_reviewed();
     Ok(AgentRow { entry_seq: done.recorded.seq, ..row })
 }

@@ -98,7 +98,7 @@ impl ReviewRow {
             .text("asker", review.asker.as_str())
             .optional_text("agent", review.agent.as_deref())
             .optional_text("run", review.run.as_ref().map(|run| run.as_str()))
-            .text("digest", review.asked.digest.to_string())
+            .text("asked", review.asked.digest.to_string())
             .text("policy", review.policy.to_string())
             .text("opened_at", review.opened_at.to_string())
             .text("expires_at", review.expires_at.to_string())

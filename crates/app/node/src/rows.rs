@@ -47,7 +47,7 @@ CREATE TABLE review (
     asker      TEXT NOT NULL,
     agent      TEXT,
     run        TEXT,
-    digest     TEXT NOT NULL,
+    asked      TEXT NOT NULL,
     policy     TEXT NOT NULL,
     opened_at  TEXT NOT NULL,
     expires_at TEXT NOT NULL,
@@ -56,7 +56,7 @@ CREATE TABLE review (
     PRIMARY KEY (namespace, id)
 ) STRICT;
 CREATE INDEX review_open ON review (expires_at) WHERE status IN ('pending', 'approved');
-CREATE INDEX review_asked ON review (asker, digest, id);
+CREATE INDEX review_asked ON review (asker, asked, id);
 CREATE INDEX review_run ON review (run, id) WHERE run IS NOT NULL;
 ",
     },
@@ -111,7 +111,7 @@ pub fn review(reader: &Reader<'_>, namespace: &Namespace, id: &ReviewId) -> Resu
 /// # Errors
 /// The store cannot be read.
 pub fn review_of(reader: &Reader<'_>, asker: &str, digest: &Digest) -> Result<Option<ReviewRow>, StoreError> {
-    let sql = format!("{REVIEW} WHERE asker = ?1 AND digest = ?2 ORDER BY id DESC LIMIT 1");
+    let sql = format!("{REVIEW} WHERE asker = ?1 AND asked = ?2 ORDER BY id DESC LIMIT 1");
     let mut statement = reader.sql().prepare_cached(&sql)?;
     Ok(statement.query_row(params![asker, digest.to_string()], review_row).optional()?)
 }

@@ -36,4 +36,4 @@ pub use line::{Level, Line, MAX_LINE_BYTES, MAX_TEXT_BYTES, UnknownLevel};
 pub use read::{Analysis, Follow, MAX_READ_BYTES, MessageCount, Which, analyze, tail};
 pub use scrub::scrub;
 pub use settings::{MAX_COMPONENTS, Settings, SettingsError};
-pub use writer::{Counts, Logs, MAX_OPEN_FILES, MAX_WAITING};
+pub use writer::{Counts, Hides, Logs, MAX_OPEN_FILES, MAX_WAITING};

@@ -4,7 +4,7 @@ use std::{
     io,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicI64, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
@@ -47,11 +47,16 @@ pub struct Counts {
 /// That no line was dropped yet.
 const NEVER: i64 = i64::MIN;
 
+/// Gives a text without the secrets that it holds; none where secrets cannot be read, and then nothing is written.
+pub type Hides = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// What the layer, the thread and whoever counts share.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     queue: Mutex<Option<SyncSender<Line>>>,
+    /// Takes what the node holds of secrets out of a text, once it holds any.
+    held: OnceLock<Box<Hides>>,
     written: [AtomicU64; 5],
     dropped: AtomicU64,
     first_dropped_ms: AtomicI64,
@@ -98,6 +103,7 @@ impl Logs {
             settings,
             clock,
             queue: Mutex::new(Some(queue)),
+            held: OnceLock::new(),
             written: Default::default(),
             dropped: AtomicU64::new(0),
             first_dropped_ms: AtomicI64::new(NEVER),
@@ -125,6 +131,12 @@ impl Logs {
             std::thread::Builder::new().name("logs".to_owned()).spawn(move || run(&shared, &inbox, &mut files))?;
         *self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(thread);
         Ok(())
+    }
+
+    /// From here on every line is written without what `hides` takes out of it: the secrets that the node holds, whatever they look
+    /// like. Said once.
+    pub fn hide(&self, hides: Box<Hides>) {
+        let _ = self.shared.held.set(hides);
     }
 
     /// How many lines there were.
@@ -156,16 +168,34 @@ fn run(shared: &Shared, inbox: &Receiver<Line>, files: &mut Files) {
     files.tidy(shared.clock.now());
     loop {
         match inbox.recv_timeout(LOOK_EVERY) {
-            Ok(line) => write(shared, files, &line),
+            Ok(line) => write(shared, files, line),
             Err(RecvTimeoutError::Timeout) => files.tidy(shared.clock.now()),
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
-fn write(shared: &Shared, files: &mut Files, line: &Line) {
+fn write(shared: &Shared, files: &mut Files, line: Line) {
     shared.waiting.fetch_sub(1, Ordering::Relaxed);
-    if files.write(line, shared.clock.now()).is_ok() { shared.wrote(line.level) } else { shared.drop_one() }
+    let hidden = match shared.held.get() {
+        Some(hides) => hidden(line, hides),
+        None => Some(line),
+    };
+    match hidden {
+        Some(line) if files.write(&line, shared.clock.now()).is_ok() => shared.wrote(line.level),
+        _ => shared.drop_one(),
+    }
+}
+
+/// A line without the secrets that the node holds; none where it cannot be told which these are.
+fn hidden(mut line: Line, hides: &Hides) -> Option<Line> {
+    line.message = hides(&line.message)?;
+    for value in line.fields.values_mut() {
+        if let serde_json::Value::String(text) = value {
+            *text = hides(text)?;
+        }
+    }
+    Some(line)
 }
 
 #[cfg(test)]
@@ -243,6 +273,27 @@ mod tests {
             fs::metadata(folder.path().join("logs").join(name)).unwrap().permissions().mode() & 0o777
         };
         assert_eq!((mode(""), mode("main.log"), mode("agents")), (0o700, 0o600, 0o700));
+    }
+
+    #[test]
+    fn what_the_node_holds_stands_in_no_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::new(Settings::default(), hand());
+        // It looks like nothing that could be a secret.
+        logs.hide(Box::new(|text| (!text.contains("unread")).then(|| text.replace("plain words", "***"))));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(logs.layer()), || {
+            tracing::info!(said = "it is plain words", "a server says plain words");
+            tracing::info!("while secrets are unread");
+        });
+        logs.open(folder.path()).unwrap();
+        logs.close();
+        let lines = lines(&folder.path().join("main.log"));
+        assert_eq!(lines.len(), 1, "what cannot be looked through is not written");
+        assert_eq!(
+            (lines[0].message.as_str(), lines[0].fields["said"].as_str()),
+            ("a server says ***", Some("it is ***"))
+        );
+        assert_eq!(logs.counts().dropped, 1, "and is counted");
     }
 
     #[test]

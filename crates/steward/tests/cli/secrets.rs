@@ -115,9 +115,8 @@ fn a_secret_is_put_used_granted_rotated_and_revoked() {
     let (folder, digits) = (place.path("."), VALUE.bytes().map(|b| format!("{b:02x}")).collect::<String>());
     assert_eq!(holding(&folder, VALUE), [] as [String; 0]);
     assert_eq!(holding(&folder, &digits), [] as [String; 0]);
-    assert_eq!(
-        holding(&folder, "my token is"),
-        [programs.join("server.py").display().to_string()],
-        "as the search finds"
-    );
+    // What the server says around it stands in the log, too: the search finds it there.
+    let found = holding(&folder, "my token is");
+    assert!(found.iter().any(|file| file.ends_with("programs/server.py")), "as the search finds: {found:?}");
+    assert!(found.iter().any(|file| file.ends_with("logs/main.log")), "{found:?}");
 }

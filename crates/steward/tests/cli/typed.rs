@@ -19,6 +19,7 @@ fn a_node_says_what_it_is_and_does() {
             "effects_unknown",
             "entries",
             "health",
+            "keystore",
             "namespace",
             "now",
             "origin",

@@ -15,7 +15,6 @@ use steward_app_node::{
     void,
 };
 use steward_app_runs::{Joined, RunRow};
-use steward_clock::mishap;
 use steward_governor::Command;
 use steward_naming::{ActionId, ReviewId, RunId};
 use steward_permit::{ResourceKind, ReviewKind, RunUse};
@@ -208,7 +207,6 @@ pub(crate) async fn looked(runner: &Runner, id: &RunId, row: &ReviewRow) -> Resu
     let joined = if row.review.status == Status::Approved { used(&runner.context, row)? } else { Joined::default() };
     let command = Command::Looked { goes_on, message };
     let stepped = runner.step_with(id, command, None, || joined.clone()).await;
-    mishap::at("run.looked").map_err(Error::broken)?;
     match stepped {
         Ok(_) => Ok(()),
         // Another was first.

@@ -66,7 +66,7 @@ async fn a_record_and_a_person_make_a_tier() {
     approve(&node, &rita, &waits[0]).await;
     assert_eq!(stands(&node, "watcher").0, Tier::T1);
     let promoted = entries(&node, kind::AGENT_PROMOTED).pop().expect("on record");
-    assert_eq!((&promoted.detail["from"], &promoted.detail["to"]), (&json!("T0"), &json!("T1")));
+    assert_eq!((&promoted.detail["tier_before"], &promoted.detail["tier"]), (&json!("T0"), &json!("T1")));
     assert_eq!(promoted.detail["approved_by"], json!(["rita@acme.internal"]));
     assert_eq!(promoted.detail["record"]["consecutive_compliant"], 5, "with the evidence");
     // The record begins anew.
@@ -127,4 +127,24 @@ async fn what_was_approved_is_void_if_the_agent_is_another_by_then() {
     let late = reviews::approve(node.runner(), &node.again(&rita), &review, "good").await;
     assert_eq!(late.expect_err("void").code, "REVIEW_OVER");
     assert_eq!(stands(&node, "watcher").0, Tier::T0);
+}
+
+#[tokio::test]
+async fn what_was_approved_is_carried_out_by_the_background_if_the_node_died_in_between() {
+    let (mut node, olivia, rita, _) = house().await;
+    for _ in 0..5 {
+        run(&node, &olivia, 2, true).await;
+    }
+    let review = waiting(&node).remove(0);
+    // The approval is on record, and then the node dies.
+    steward_app_reviews::approve(node.context(), &node.again(&rita), &review, "good", false).await.expect("approved");
+    node.kill();
+    node.revive().await.expect("it starts");
+    assert_eq!(stands(&node, "watcher").0, Tier::T0);
+    for _ in 0..2 {
+        let mut tended = steward_app_flows::Tended::default();
+        steward_app_flows::tend(node.runner(), &node.home().policies(), &mut tended).await.expect("a round");
+        assert_eq!(stands(&node, "watcher").0, Tier::T1, "once");
+    }
+    assert_eq!(entries(&node, kind::AGENT_PROMOTED).len(), 1);
 }

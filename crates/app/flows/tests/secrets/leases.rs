@@ -200,6 +200,7 @@ async fn a_secret_that_is_a_file_is_leased_too() {
         wire: "openai".to_owned(),
         url: provider.url.clone(),
         secret: Some("plain".to_owned()),
+        replace: true,
         ..Default::default()
     };
     steward_app_models::add(node.context(), &node.admin().await, &new).await.expect("replaced");

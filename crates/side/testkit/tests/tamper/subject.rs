@@ -281,7 +281,9 @@ impl Subject {
                 70 => revoked_in_a_run(&node, &otto).await,
                 75 => {
                     node.agent("architect", Tier::T4).await;
-                    let waits = node.act(&otto, "architect", "fs.write", "/plans/a.md", b"x").await;
+                    // Every byte of the shortest document is looked at: it is not to be too short.
+                    let plan = "What an architect would write, and a person must approve first. ".repeat(3);
+                    let waits = node.act(&otto, "architect", "fs.write", "/plans/a.md", plan.as_bytes()).await;
                     assert_eq!(waits.expect_err("it waits").code, "NEEDS_REVIEW");
                 }
                 80 => with_tools_and_models(&node, &own).await,
