@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`Making`] makes one beside a running node, [`Backup::open`] is the one door for those that are there, [`Backup::check`] reads every byte,
-//! [`Backup::restore`] puts it into a home that is not there yet. Both making and restoring work in a folder beside the place, whose
+//! [`Restoring`] puts it into a home that is not there yet. Both making and restoring work in a folder beside the place, whose
 //! last step is a rename: whoever dies on any line leaves nothing there, or all of it.
 //!
 //! Deliberately absent: the store's own copy and the ledger's audit (the caller has store and ledger for that), a network, increments,

@@ -16,7 +16,7 @@
 //! Engines are asked in turn, and the first that knows a name answers: what was put into the keystore wins over a file of that name, also once
 //! it was revoked. A secret is given to who speaks to a provider or a server, and never to an agent.
 //!
-//! Deliberately absent: rows and leases (app/secrets has them), and Vault, which would be a further [`Engine`].
+//! Deliberately absent: rows and leases (app/secrets has them), and Vault, which would be a further engine.
 
 mod error;
 mod files;

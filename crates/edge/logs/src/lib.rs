@@ -18,7 +18,7 @@
 //! | `archive/` | what was rotated, compressed |
 //!
 //! Nobody waits for the disk: a line that finds no place in the queue, or that cannot be written, is counted and dropped. What looks
-//! like a secret is not written ([`scrub`]).
+//! like a secret is not written ([`scrub()`]).
 //!
 //! Deliberately absent: lines on standard error (the binary's, for people), shipping lines elsewhere, and `reasoning/` and
 //! `federation/`, until something writes there.
