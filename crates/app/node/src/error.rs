@@ -91,10 +91,10 @@ impl Error {
         Self { action: Some(action), ..self }
     }
 
-    /// The same, about the review that it waits for.
+    /// The same, about the review that it waits for: what it was decided upon is not on record by itself.
     #[must_use]
     pub fn of_review(self, review: ReviewId) -> Self {
-        Self { review: Some(Box::new(review)), ..self }
+        Self { review: Some(Box::new(review)), action: None, ..self }
     }
 
     /// The same, in other words.
