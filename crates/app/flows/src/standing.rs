@@ -13,7 +13,7 @@ use steward_app_runs::consecutive_compliant;
 use steward_clock::Timestamp;
 use steward_ledger::kind;
 use steward_naming::{Name, ReviewId, RunId};
-use steward_permit::{Action, ResourceKind, ReviewKind, Tier};
+use steward_permit::{Action, DenialCode, ResourceKind, ReviewKind, Tier};
 use steward_policy::{Gives, Question};
 use steward_seal::{Digest, json::canonical};
 use steward_store::Refusal;
@@ -113,6 +113,18 @@ fn question(context: &Context, caller: &Caller, action: Action, agent: &AgentRow
     Question { gives, ..context.question(caller, action, Some(agent.name.to_string())) }
 }
 
+/// Whether somebody may ask for a step at all. A refusal is on record, and tells nothing of the agent's record.
+async fn may_ask(context: &Context, caller: &Caller, question: &Question) -> Result<(), Error> {
+    let verdict = context.policy().engine.weigh(question);
+    if verdict.allowed || verdict.code == Some(DenialCode::NeedsReview) {
+        return Ok(());
+    }
+    match context.decide(caller, question.clone(), &Refusal::default()).await? {
+        Ok(_) => Ok(()),
+        Err((denial, noted)) => Err(noted.tell(Error::from(&denial))),
+    }
+}
+
 /// Asks that an agent gets a tier more.
 ///
 /// # Errors
@@ -129,6 +141,8 @@ pub async fn promote(context: &Context, caller: &Caller, name: &str, why: &str) 
     }
     let record = record(context, &agent)?;
     let asked = action(context, "agent.promote", &agent, to)?;
+    let question = question(context, caller, asked, &agent, to);
+    may_ask(context, caller, &question).await?;
     if !record.is_enough() {
         let message = format!(
             "{to} asks for {runs} compliant runs in a row and {actions} actions in them; `{}` has {} and {} since {}",
@@ -147,7 +161,6 @@ pub async fn promote(context: &Context, caller: &Caller, name: &str, why: &str) 
         tier: Some(to),
         ..Case::default()
     };
-    let question = question(context, caller, asked, &agent, to);
     match context.decide_case(caller, question, &Refusal::default(), std::future::ready(Ok(case))).await? {
         Ok(granted) => give(context, caller, granted, agent, to, &record, &why, false).await.map(Promoted::Done),
         Err((denial, noted)) => {

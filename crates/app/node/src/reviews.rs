@@ -202,6 +202,10 @@ impl Context {
         let run = caller.run.as_ref().map(|run| run.id.clone());
         let mut chain: BTreeSet<String> = caller.chain.iter().cloned().collect();
         chain.extend(caller.actor.via().map(|person| format!("{person}@{}", caller.actor.namespace())));
+        // Whoever gave an agent its key stands behind what it asks for with it.
+        if let (Some(_), Some(key)) = (caller.actor.tier(), &caller.key) {
+            chain.extend(self.store.read(|reader| rows::maker_of(reader, &key.id))?);
+        }
         let review = Review::open(
             Asks {
                 id: ReviewId::new(now, self.dice.as_ref()),

@@ -2,7 +2,8 @@
 
 use rusqlite::{OptionalExtension as _, params};
 use steward_clock::Timestamp;
-use steward_naming::{Namespace, ReviewId, RunId};
+use steward_ledger::kind;
+use steward_naming::{KeyId, Namespace, ReviewId, RunId};
 use steward_review::Status;
 use steward_seal::Digest;
 use steward_store::{Migration, Reader, StoreError};
@@ -196,4 +197,14 @@ pub fn reviews(reader: &Reader<'_>, filter: &ReviewFilter) -> Result<Vec<ReviewR
 pub fn pending_reviews(reader: &Reader<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM review WHERE status = 'pending'";
     Ok(reader.sql().prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// Who made a key, by full name, as the record says; none if what the entry says was erased.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn maker_of(reader: &Reader<'_>, key: &KeyId) -> Result<Option<String>, StoreError> {
+    let found = reader.entries("WHERE subject = ?1 AND kind = ?2 LIMIT 1", &[&key.as_str(), &kind::KEY_CREATED])?;
+    let Some(entry) = found.first() else { return Ok(None) };
+    Ok(entry.read_body()?.map(|body| body.actor.name))
 }

@@ -202,6 +202,7 @@ fn join(in_force: &Sources, candidate: Candidate) -> (Sources, Vec<String>, Vec<
     }
     if whole {
         replaced = in_force.policies.iter().map(|source| source.name.clone()).collect();
+        added.retain(|name| !replaced.contains(name));
     }
     (sources, replaced, added)
 }
@@ -249,7 +250,8 @@ mod tests {
                 vec!["b.cedar".to_owned(), "c.cedar".to_owned()]
             )
         );
-        let (sources, ..) = join(&in_force, Candidate { policies: given.clone(), whole: true });
+        let (sources, replaced, added) = join(&in_force, Candidate { policies: given.clone(), whole: true });
         assert_eq!(sources.policies, given);
+        assert_eq!((replaced.len(), added), (4, ["T1.cedar", "b.cedar", "c.cedar"].map(str::to_owned).to_vec()));
     }
 }

@@ -230,6 +230,11 @@ async fn act(runner: &Runner, id: &RunId, live: &Live, call: &Call, by: Option<&
                 }
                 attempt = 0;
             }
+            // The run came to be held after this call was let in.
+            Err(Error { code: code::NEEDS_REVIEW, .. }) => {
+                Box::pin(waiting::while_held(runner, id, live)).await?;
+                attempt = 0;
+            }
             Err(error) => return Err(charged(runner, id, error).await),
             Ok(done) => return told(runner, id, done).await,
         }
@@ -277,6 +282,8 @@ pub(crate) async fn within_packet(
 ) -> Result<(), Error> {
     let Err(refusal) = standing.run.state.may(name, action.resource().id()) else { return Ok(()) };
     let code = match refusal {
+        // Nothing is refused: a person looks first. Whoever acts waits for them, and it costs nothing.
+        Refusal::Held { .. } => return Err(Error::new(Kind::Refused, code::NEEDS_REVIEW, refusal.to_string())),
         Refusal::Forbidden { .. } => DenialCode::ForbiddenAction,
         Refusal::NotInPhase { .. } => DenialCode::WrongPhase,
         Refusal::Over { .. } => DenialCode::RunOver,

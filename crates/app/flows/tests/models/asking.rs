@@ -51,6 +51,23 @@ async fn a_stream_is_passed_on_piece_by_piece_and_counted() {
 }
 
 #[tokio::test]
+async fn who_is_held_asks_no_model_and_pays_nothing_for_it() {
+    let (node, olivia) = node().await;
+    let provider = Provider::saying("hello").await;
+    model(&node, "fast", &provider, |_| {}).await;
+    let mut packet = crate::common::packet(&["model.call:*"]);
+    packet["escalation_rules"] = json!([{"when": "first_error", "then": "review"}]);
+    let id = node.start_run(&olivia, "thinker", &packet).await.expect("it starts").id().clone();
+    let mut agent = node.next_agent().await;
+    agent.begin().await;
+    agent.call("report_problem", json!({"message": "the source is gone"})).await;
+    let error = ask(&node, &id, question("fast")).await.expect_err("a person looks first");
+    assert_eq!(error.code, "NEEDS_REVIEW", "{error}");
+    assert_eq!((calls(&node).len(), node.run(&id).state.spent.total), (0, 1), "nothing is sent, and nothing charged");
+    end(&node, &id, &agent).await;
+}
+
+#[tokio::test]
 async fn who_may_not_is_refused_and_nothing_is_sent() {
     let (node, olivia) = node().await;
     let provider = Provider::saying("hello").await;

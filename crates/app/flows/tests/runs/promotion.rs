@@ -57,6 +57,12 @@ async fn a_record_and_a_person_make_a_tier() {
     let short = standing::promote(node.context(), &node.again(&olivia), "watcher", "please").await;
     let short = short.expect_err("four runs are not five");
     assert_eq!(short.code, "RECORD_TOO_SHORT");
+    let theirs = standing::promote(node.context(), &node.again(&rita), "watcher", "please").await;
+    assert_eq!(
+        theirs.expect_err("no reviewer's to ask").code,
+        "NOT_PERMITTED",
+        "who may not ask learns nothing of the record"
+    );
     assert!(short.message.contains("has 4 and 12"), "{short}");
     assert!(waiting(&node).is_empty(), "nobody is asked for nothing");
     run(&node, &olivia, 3, true).await;

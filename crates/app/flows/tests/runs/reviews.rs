@@ -435,3 +435,17 @@ async fn a_packet_can_begin_a_run_that_asks_people() {
     node.runner().stop(&node.again(&olivia), run.id(), "enough").await.expect("stopped");
     over(&node, run.id(), &agent).await;
 }
+
+#[tokio::test]
+async fn who_gave_an_agent_its_key_does_not_approve_what_it_asks_for_with_it() {
+    let node = TestNode::new().await;
+    let ada = node.person("ada", &[Role::Admin, Role::Reviewer]).await;
+    let rita = node.person("rita", &[Role::Reviewer]).await;
+    node.agent("architect", Tier::T4).await;
+    let own = node.agent_key("architect").await;
+    let error = node.act(&own, "architect", "fs.write", "/plans/a.md", b"x").await.expect_err("it waits");
+    let review = error.review.expect("a review");
+    assert_eq!(approve(&node, &ada, &review).await.expect_err("she made the key").code, "FORBIDDEN");
+    approve(&node, &rita, &review).await.expect("she did not");
+    node.act(&own, "architect", "fs.write", "/plans/a.md", b"x").await.expect("approved");
+}
