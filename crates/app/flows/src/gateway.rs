@@ -230,7 +230,7 @@ impl Gateway {
     /// # Errors
     /// It is not allowed, or the server cannot be asked.
     pub async fn pin(&self, caller: &Caller, server: &str) -> Result<ServerView, Error> {
-        let server = self.known(server)?;
+        let server = steward_app_tools::find(&self.parts.context, caller, "tool.pin", server).await?;
         // Before a process is started for somebody who may not.
         let action = self.parts.context.action("tool.pin", ResourceKind::Tool, server.name.as_str())?;
         self.parts.context.allow(caller, action, None).await?;
@@ -288,7 +288,7 @@ impl Gateway {
     /// # Errors
     /// It is not allowed, or there is none.
     pub async fn show(&self, caller: &Caller, server: &str) -> Result<ServerView, Error> {
-        let server = self.known(server)?;
+        let server = steward_app_tools::find(&self.parts.context, caller, "tool.read", server).await?;
         let action = self.parts.context.action("tool.read", ResourceKind::Tool, server.name.as_str())?;
         self.parts.context.allow(caller, action, None).await?;
         let trouble = self.listed(&server, true).await.err().map(|error| error.message);

@@ -27,7 +27,7 @@ const MAX_ASKED: u32 = 100;
 /// It is not allowed, the review is over, or somebody else was first.
 pub async fn approve(runner: &Runner, caller: &Caller, id: &ReviewId, why: &str) -> Result<ReviewRow, Error> {
     let context = &runner.context;
-    let row = steward_app_reviews::find(context, id)?;
+    let row = steward_app_reviews::find_for(context, caller, "review.approve", id).await?;
     if row.review.kind == ReviewKind::Outcome {
         return answer(context, caller, row, true, why).await;
     }
@@ -45,7 +45,7 @@ pub async fn approve(runner: &Runner, caller: &Caller, id: &ReviewId, why: &str)
 /// It is not allowed, the review is over, or somebody else was first.
 pub async fn reject(runner: &Runner, caller: &Caller, id: &ReviewId, why: &str) -> Result<ReviewRow, Error> {
     let context = &runner.context;
-    let row = steward_app_reviews::find(context, id)?;
+    let row = steward_app_reviews::find_for(context, caller, "review.reject", id).await?;
     if row.review.kind == ReviewKind::Outcome {
         return answer(context, caller, row, false, why).await;
     }

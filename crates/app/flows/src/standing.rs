@@ -20,6 +20,9 @@ use steward_store::Refusal;
 
 use crate::runs::{one_lower, reason, voided};
 
+/// What policy is asked about where there is no agent of that name.
+const ANY: &str = "*";
+
 /// The most runs that are looked at for a record.
 const MAX_RUNS: u32 = 1_000;
 
@@ -82,6 +85,22 @@ pub fn find(context: &Context, name: &str) -> Result<AgentRow, Error> {
     agent.ok_or_else(|| Error::not_found(format!("agent `{name}`; `steward agent list` shows them")))
 }
 
+/// An agent that somebody asks something for. Who may not learns nothing of which there are.
+async fn find_for(context: &Context, caller: &Caller, verb: &'static str, name: &str) -> Result<AgentRow, Error> {
+    match find(context, name) {
+        Ok(agent) => Ok(agent),
+        Err(why) => Err(context.absent(caller, verb, ResourceKind::Agent, ANY, why).await),
+    }
+}
+
+/// Why it makes no sense for this agent, told to who may ask for it.
+async fn senseless(context: &Context, caller: &Caller, verb: &'static str, agent: &AgentRow, why: Error) -> Error {
+    match action(context, verb, agent, agent.tier) {
+        Ok(asked) => context.unless_refused(caller, question(context, caller, asked, agent, agent.tier), why).await,
+        Err(broken) => broken,
+    }
+}
+
 fn since(agent: &AgentRow) -> Timestamp {
     agent.tier_since.unwrap_or(agent.added_at)
 }
@@ -131,13 +150,15 @@ async fn may_ask(context: &Context, caller: &Caller, question: &Question) -> Res
 /// It is not allowed, its record is too short, or it has no tier above.
 pub async fn promote(context: &Context, caller: &Caller, name: &str, why: &str) -> Result<Promoted, Error> {
     let why = reason(why)?;
-    let agent = find(context, name)?;
+    let agent = find_for(context, caller, "agent.promote", name).await?;
     let Some((to, runs, actions)) = next(agent.tier) else {
-        return Err(Error::invalid(format!("`{}` is of tier {}; there is none above", agent.name, agent.tier)));
+        let why = Error::invalid(format!("`{}` is of tier {}; there is none above", agent.name, agent.tier));
+        return Err(senseless(context, caller, "agent.promote", &agent, why).await);
     };
     if agent.status == Status::Revoked {
         let message = format!("`{}` is revoked; a person must reinstate it first", agent.name);
-        return Err(Error::new(Kind::Refused, code::AGENT_REVOKED, message));
+        let why = Error::new(Kind::Refused, code::AGENT_REVOKED, message);
+        return Err(senseless(context, caller, "agent.promote", &agent, why).await);
     }
     let record = record(context, &agent)?;
     let asked = action(context, "agent.promote", &agent, to)?;
@@ -176,11 +197,11 @@ pub async fn promote(context: &Context, caller: &Caller, name: &str, why: &str) 
 /// It is not allowed, or none was taken.
 pub async fn appeal(context: &Context, caller: &Caller, name: &str, why: &str) -> Result<Promoted, Error> {
     let why = reason(why)?;
-    let agent = find(context, name)?;
+    let agent = find_for(context, caller, "agent.appeal", name).await?;
     let Some(to) = agent.tier_before.filter(|_| agent.status == Status::Active) else {
         let message =
             format!("no tier was taken from `{}`, or it is revoked; there is nothing to appeal for", agent.name);
-        return Err(Error::invalid(message));
+        return Err(senseless(context, caller, "agent.appeal", &agent, Error::invalid(message)).await);
     };
     let record = record(context, &agent)?;
     let asked = action(context, "agent.appeal", &agent, to)?;
@@ -260,7 +281,7 @@ async fn give(
 /// It is not allowed, or there is no tier below.
 pub async fn demote(context: &Context, caller: &Caller, name: &str, why: &str) -> Result<AgentRow, Error> {
     let why = reason(why)?;
-    let agent = find(context, name)?;
+    let agent = find_for(context, caller, "agent.demote", name).await?;
     let asked = context.action("agent.demote", ResourceKind::Agent, agent.name.to_string())?;
     let to = one_lower(agent.tier);
     let gives = Gives { scopes: None, tier: Some(to) };

@@ -174,7 +174,10 @@ pub async fn add(context: &Context, caller: &Caller, new: &NewModel) -> Result<M
 /// # Errors
 /// It is not allowed, or there is none.
 pub async fn remove(context: &Context, caller: &Caller, name: &str) -> Result<ModelRow, Error> {
-    let model = find(context, name)?;
+    let model = match find(context, name) {
+        Ok(model) => model,
+        Err(why) => return Err(context.absent(caller, "model.remove", ResourceKind::Model, name, why).await),
+    };
     let action = context.action("model.remove", ResourceKind::Model, model.name.as_str())?;
     let granted = context.permit(caller, action, None).await?;
     let change = context

@@ -225,6 +225,36 @@ impl Context {
         self.permit(caller, action, owner).await.map(|_| ())
     }
 
+    /// Why something cannot be done of which policy was not asked yet: there is no such thing, say. Told only to who may ask for it;
+    /// anybody else is refused as if it could be done, on record, so that a refusal tells nobody what there is.
+    pub async fn unless_refused(&self, caller: &Caller, question: Question, why: Error) -> Error {
+        let verdict = self.policy().engine.weigh(&question);
+        // What a person would have to approve may be asked for; nobody is asked about what is not there.
+        if verdict.allowed || verdict.code == Some(DenialCode::NeedsReview) {
+            return why;
+        }
+        match self.decide(caller, question, &Refusal::default()).await {
+            Ok(Ok(_)) => why,
+            Ok(Err((denial, noted))) => noted.tell(Error::from(&denial)),
+            Err(broken) => broken,
+        }
+    }
+
+    /// The same of something that there is not: a thing that policy would be asked about under its name.
+    pub async fn absent(
+        &self,
+        caller: &Caller,
+        verb: &'static str,
+        kind: ResourceKind,
+        name: &str,
+        why: Error,
+    ) -> Error {
+        match self.action(verb, kind, name) {
+            Ok(action) => self.unless_refused(caller, self.question(caller, action, None), why).await,
+            Err(_) => why,
+        }
+    }
+
     /// Whether it would be allowed, without asking for it.
     pub fn would_allow(&self, caller: &Caller, action: Action, owner: Option<String>) -> bool {
         self.policy().engine.weigh(&self.question(caller, action, owner)).allowed

@@ -12,4 +12,4 @@
 
 mod verbs;
 
-pub use verbs::{Documents, MAX_LISTED, approve, end_due, find, list, reject, show};
+pub use verbs::{Documents, MAX_LISTED, approve, end_due, find, find_for, list, reject, show};

@@ -46,6 +46,22 @@ pub fn find(context: &Context, id: &ReviewId) -> Result<ReviewRow, Error> {
     row.ok_or_else(|| Error::not_found(format!("review `{id}`; `steward review list` shows them")))
 }
 
+/// A review that somebody wants to decide. Who may not learns nothing of which there are.
+///
+/// # Errors
+/// There is none, or it is not allowed.
+pub async fn find_for(
+    context: &Context,
+    caller: &Caller,
+    verb: &'static str,
+    id: &ReviewId,
+) -> Result<ReviewRow, Error> {
+    match find(context, id) {
+        Ok(row) => Ok(row),
+        Err(why) => Err(context.absent(caller, verb, ResourceKind::Review, id.as_str(), why).await),
+    }
+}
+
 /// Reviews, newest first.
 ///
 /// # Errors
@@ -86,7 +102,7 @@ pub async fn approve(
     reason: &str,
     alone: bool,
 ) -> Result<ReviewRow, Error> {
-    let before = find(context, id)?;
+    let before = find_for(context, caller, "review.approve", id).await?;
     let by = caller.actor.full_name();
     let own = before.review.is_of(&by);
     let approvals = u32::try_from(before.review.approvals()).unwrap_or(u32::MAX).saturating_add(1);
@@ -124,7 +140,7 @@ pub async fn approve(
 /// # Errors
 /// It is not allowed, the review is over, or somebody else was first.
 pub async fn reject(context: &Context, caller: &Caller, id: &ReviewId, reason: &str) -> Result<ReviewRow, Error> {
-    let before = find(context, id)?;
+    let before = find_for(context, caller, "review.reject", id).await?;
     let action = context.action("review.reject", ResourceKind::Review, id.as_str())?;
     let granted = context.permit(caller, action, None).await?;
     let step = Step::Reject { by: caller.actor.full_name(), reason: reason.to_owned() };

@@ -15,4 +15,4 @@ pub mod rows;
 mod verbs;
 
 pub use rows::{MIGRATIONS, ServerRow, ToolRow, Transport};
-pub use verbs::{MAX_SERVERS, NewServer, add, allow, definition, findings, pin, remove, servers};
+pub use verbs::{MAX_SERVERS, NewServer, add, allow, definition, find, findings, pin, remove, servers};

@@ -154,6 +154,17 @@ fn known(context: &Context, name: &str) -> Result<ServerRow, Error> {
     found.ok_or_else(|| Error::not_found(format!("server of tools `{label}`; `steward tool list` shows them")))
 }
 
+/// A server that somebody wants to do something with. Who may not learns nothing of which there are.
+///
+/// # Errors
+/// There is none, or it is not allowed.
+pub async fn find(context: &Context, caller: &Caller, verb: &'static str, name: &str) -> Result<ServerRow, Error> {
+    match known(context, name) {
+        Ok(server) => Ok(server),
+        Err(why) => Err(context.absent(caller, verb, ResourceKind::Tool, name, why).await),
+    }
+}
+
 /// Every server with its pinned tools.
 ///
 /// # Errors
@@ -180,7 +191,7 @@ pub async fn pin(
     server: &str,
     found: &[ToolDefinition],
 ) -> Result<Vec<ToolRow>, Error> {
-    let server = known(context, server)?;
+    let server = find(context, caller, "tool.pin", server).await?;
     let granted = granted(context, caller, "tool.pin", &server.name).await?;
     let before = context.store.read(|reader| rows::tools_of(reader, &context.namespace, &server.name))?;
     let pinned: Vec<PinnedTool> =
@@ -242,10 +253,10 @@ pub async fn allow(
     tier: Option<Tier>,
     despite_findings: bool,
 ) -> Result<Vec<ToolRow>, Error> {
-    let server = known(context, server)?;
     if tier == Some(Tier::T4) {
         return Err(Error::invalid("T4 has what T0 has; allow it for T0"));
     }
+    let server = find(context, caller, "tool.allow", server).await?;
     let granted = granted(context, caller, "tool.allow", &server.name).await?;
     let all = context.store.read(|reader| rows::tools_of(reader, &context.namespace, &server.name))?;
     let chosen: Vec<&ToolRow> = all.iter().filter(|row| tool.is_none_or(|tool| row.name == tool)).collect();
@@ -294,7 +305,7 @@ pub async fn allow(
 /// # Errors
 /// It is not allowed, or there is no such server.
 pub async fn remove(context: &Context, caller: &Caller, server: &str) -> Result<ServerRow, Error> {
-    let server = known(context, server)?;
+    let server = find(context, caller, "tool.remove", server).await?;
     let granted = granted(context, caller, "tool.remove", &server.name).await?;
     let tools = context.store.read(|reader| rows::tools_of(reader, &context.namespace, &server.name))?;
     let mut change = context

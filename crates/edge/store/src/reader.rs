@@ -138,6 +138,15 @@ impl Reader<'_> {
         Ok(head_note(self.connection)?.map_or(0, |note| said(&note).1))
     }
 
+    /// How many entries there are, whether or not a tree head covers them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn written(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT coalesce(max(seq) + 1, 0) FROM ledger_entry";
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
     /// An entry.
     ///
     /// # Errors

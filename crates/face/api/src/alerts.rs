@@ -190,7 +190,7 @@ fn of_store(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<(), 
     let hour_ago = before(now, HOUR_MS);
     context.store.read(|reader| {
         let key = context.store.head_key();
-        let size = reader.size()?;
+        let size = reader.written()?;
         let signed =
             reader.head_note()?.and_then(|note| steward_ledger::head::open(note.as_bytes(), key, key.name()).ok());
         let signed = signed.map_or(0, |head| head.into_inner().size);

@@ -72,7 +72,10 @@ pub(crate) async fn admit(State(node): State<Arc<Node>>, mut request: Request, n
     let counted = Counted { address: address.map(counted_as), takes_away: takes_away(&method, request.uri().path()) };
     request.extensions_mut().insert(counted.clone());
     let of_agent = is_of_agent(request.uri().path());
-    let mut answer = match limit_address(&node, &counted, request.uri().path()) {
+    let limited = limit_address(&node, &counted, request.uri().path());
+    let limited =
+        limited.and_then(|()| if of_agent { limit_agent(&node, &counted, request.headers()) } else { Ok(()) });
+    let mut answer = match limited {
         Ok(()) => let_in(&node, &counted, request, next).await,
         Err(refused) => refused.into_response(),
     };
@@ -110,6 +113,26 @@ fn limit_stranger(node: &Node, counted: &Counted) -> Result<(), Refused> {
     match (&counted.address, node.operations.limits.stranger) {
         (Some(address), Some(rate)) => limit(node, &format!("stranger/{address}"), rate, None),
         _ => Ok(()),
+    }
+}
+
+/// Whoever comes with one key comes so often. What takes leave away is counted by itself.
+fn limit_key(node: &Node, counted: Option<&Counted>, caller: &Caller, trace: Option<TraceId>) -> Result<(), Refused> {
+    let Some(key) = &caller.key else { return Ok(()) };
+    let (what, rate) = match counted {
+        Some(counted) if counted.takes_away => ("away", Some(TAKING_AWAY)),
+        _ => ("key", node.operations.limits.key),
+    };
+    rate.map_or(Ok(()), |rate| limit(node, &format!("{what}/{}", key.id), rate, trace))
+}
+
+/// The same for agents, whose ways in are others' and let in by themselves. Looked at here, so that no way in is without it; a key that
+/// is not good is left to them to refuse.
+fn limit_agent(node: &Node, counted: &Counted, headers: &HeaderMap) -> Result<(), Refused> {
+    let Some(token) = bearer(headers) else { return Ok(()) };
+    match authenticate(&node.context, &token, None) {
+        Ok(caller) => limit_key(node, Some(counted), &caller, None),
+        Err(_) => Ok(()),
     }
 }
 
@@ -194,7 +217,7 @@ impl FromRequestParts<Arc<Node>> for Visit {
         // Nobody sends a body before they have shown a key.
         let counted = parts.extensions.get::<Counted>();
         let caller = visit.authenticate()?;
-        visit.limit_key(counted, &caller)?;
+        limit_key(node, counted, &caller, Some(visit.trace.clone()))?;
         *visit.came.lock().expect("no holder of this lock panics") = Some(caller);
         Ok(visit)
     }
@@ -270,16 +293,6 @@ impl Visit {
                 outcome => return outcome.map_err(|e| self.refused(e)),
             }
         }
-    }
-
-    /// Whoever comes with one key comes so often. What takes leave away is counted by itself.
-    fn limit_key(&self, counted: Option<&Counted>, caller: &Caller) -> Result<(), Refused> {
-        let Some(key) = &caller.key else { return Ok(()) };
-        let (what, rate) = match counted {
-            Some(counted) if counted.takes_away => ("away", Some(TAKING_AWAY)),
-            _ => ("key", self.node.operations.limits.key),
-        };
-        rate.map_or(Ok(()), |rate| limit(&self.node, &format!("{what}/{}", key.id), rate, Some(self.trace.clone())))
     }
 
     fn authenticate(&self) -> Result<Caller, Refused> {

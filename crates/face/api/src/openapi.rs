@@ -6,7 +6,11 @@ use axum::{
 };
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+    openapi::{
+        Components, ContentBuilder, HeaderBuilder, Object, Ref, RefOr, Response as Answer, ResponseBuilder, Type,
+        path::Operation,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
 };
 
 use crate::routes::{
@@ -17,7 +21,7 @@ use crate::routes::{
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Steward", description = "A control plane for AI agents: names them, governs them, and proves what happened.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Refusals),
     security(("key" = [])),
     paths(
         open::healthz, open::readyz, serve, open::identity, open::head, open::vkey, open::consistency, open::checkpoint, open::tile,
@@ -48,6 +52,88 @@ impl Modify for Bearer {
     }
 }
 
+/// How a refusal is written (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
+
+/// The schema of refusals.
+const PROBLEM_SCHEMA: &str = "Problem";
+
+/// A refusal that routes share: its status, its name, and when it is given.
+const SHARED: [(&str, &str, &str); 10] = [
+    ("400", "Wrong", "the request is wrong; `detail` and `problems` say where"),
+    ("401", "Unauthenticated", "no key came with it, or one that is not good (any more)"),
+    ("403", "Refused", "it is not allowed; the refusal is on record"),
+    ("408", "TooSlow", "it did not arrive in time, or took too long; what it began is finished all the same"),
+    ("409", "Changed", "something changed meanwhile, three times in a row; look, and ask again"),
+    ("413", "TooLarge", "the body is larger than this route reads"),
+    ("421", "NotOurName", "the node does not go by the name in `Host`"),
+    ("429", "TooOften", "too many requests by this key or from this address; `Retry-After` says when to come back"),
+    ("500", "Broken", "something is broken inside; the node's log has it under `trace`"),
+    ("503", "NotNow", "too many requests at once, or the node cannot do it now; `Retry-After` says when to come back"),
+];
+
+/// Refusals are written alike, and those that any route may give stand at each: what is true of all is said once.
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let shared = SHARED.map(|(status, name, says)| (name.to_owned(), RefOr::T(refusal(status, says))));
+        openapi.components.get_or_insert_with(Components::new).responses.extend(shared);
+        for item in openapi.paths.paths.values_mut() {
+            for (operation, changes) in [(&mut item.get, false), (&mut item.post, true)] {
+                if let Some(operation) = operation {
+                    describe(operation, changes);
+                }
+            }
+        }
+    }
+}
+
+fn refusal(status: &str, says: &str) -> Answer {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(PROBLEM_SCHEMA))).build();
+    with_headers(status, ResponseBuilder::new().description(says).content(PROBLEM, content).build())
+}
+
+/// The headers that come with a status.
+fn with_headers(status: &str, mut answer: Answer) -> Answer {
+    let (name, kind, says) = match status {
+        "401" => ("WWW-Authenticate", Type::String, "`Bearer`"),
+        "429" | "503" => ("Retry-After", Type::Integer, "seconds until it is worth asking again"),
+        _ => return answer,
+    };
+    let header = HeaderBuilder::new().schema(Some(Object::with_type(kind))).description(Some(says)).build();
+    answer.headers.insert(name.to_owned(), RefOr::T(header));
+    answer
+}
+
+fn describe(operation: &mut Operation, changes: bool) {
+    let needs_key = operation.security.is_none();
+    let has_body = operation.request_body.is_some();
+    let is_asked_something = has_body || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
+    for (status, answer) in &mut operation.responses.responses {
+        let RefOr::T(answer) = answer else { continue };
+        if !status.starts_with('2') {
+            // Whatever the route itself says of a refusal, it is one.
+            let says = answer.description.clone();
+            let shared = SHARED.iter().find(|(of, ..)| of == status).map(|(.., says)| *says);
+            *answer = refusal(status, if says.is_empty() { shared.unwrap_or_default() } else { &says });
+        }
+    }
+    for (status, name, _) in SHARED {
+        let may = match status {
+            "400" => is_asked_something,
+            "401" | "403" => needs_key,
+            "409" => changes,
+            "413" => has_body,
+            _ => true,
+        };
+        if may {
+            let all = &mut operation.responses.responses;
+            all.entry(status.to_owned()).or_insert_with(|| Ref::from_response_name(name).into());
+        }
+    }
+}
+
 /// The description, as pretty JSON that ends in a newline.
 pub fn openapi() -> String {
     let text = Description::openapi().to_pretty_json().expect("the description is JSON");
@@ -55,7 +141,7 @@ pub fn openapi() -> String {
 }
 
 /// This description of the API.
-#[utoipa::path(get, path = "/v1/openapi.json", tag = "node", responses((status = 200, description = "OpenAPI 3.1")), security(()))]
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "node", responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json")), security(()))]
 pub(crate) async fn serve() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], openapi()).into_response()
 }

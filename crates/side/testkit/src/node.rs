@@ -283,6 +283,30 @@ impl TestNode {
         self.settings.max_store_bytes = max_bytes;
     }
 
+    /// Who starts processes from the next start on: the scripted worker, if nothing is said.
+    pub fn workers(&mut self, workers: Option<Workers>) {
+        let scripted = || Workers::Other(Arc::clone(&self.worker) as Arc<dyn steward_worker::Worker>);
+        self.settings.worker = workers.unwrap_or_else(scripted);
+    }
+
+    /// The newest tree head as it is kept.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn kept_note(&self) -> String {
+        let archive = Archive::open(&self.home().store()).expect("there is a store");
+        archive.head_note().expect("there is a head")
+    }
+
+    /// Puts another tree head in the place of the newest, behind the node's back.
+    ///
+    /// # Panics
+    /// The store cannot be opened.
+    pub fn put_note(&self, note: &str) {
+        let connection = rusqlite::Connection::open(self.home().store()).expect("there is a store");
+        connection.execute("UPDATE ledger_head SET note = ?1", [note]).expect("it can be written");
+    }
+
     /// Audits the ledger, and with `state` rows and blobs too: beside the node, as a stranger with its verifier key does.
     ///
     /// # Panics

@@ -145,6 +145,37 @@ fn strangers_are_limited_by_their_address() {
     node.stop();
 }
 
+/// Agents come by ways of their own, and with one key no more often than anybody.
+#[test]
+fn agents_are_limited_by_their_key_whichever_way_they_come() {
+    let place = Place::new();
+    let limits = [("STEWARD_LIMITS_KEY_PER_S", "1"), ("STEWARD_LIMITS_KEY_BURST", "5")];
+    let node = up(&place, &limits);
+    run(&place, DONE, &["login", "--label", "test"]);
+    let manifest = place.home().join("scribe.json");
+    fs::write(&manifest, r#"{"name": "scribe", "version": "1.0.0", "tier": "T1"}"#).expect("a file");
+    run(&place, DONE, &["agent", "add", manifest.to_str().expect("text")]);
+    let key = json(&place, DONE, &["key", "create", "--agent", "scribe", "--label", "x", "--scope", "act"]);
+    let ask = |what: &str| {
+        let secret = text(&key, "/secret");
+        plainly(&node, &format!("{what} HTTP/1.1\r\nAuthorization: Bearer {secret}\r\nContent-Length: 0"))
+    };
+    assert!(ask("GET /openai/v1/models").starts_with("HTTP/1.1 200"));
+    for way in ["GET /openai/v1/models", "POST /mcp", "GET /v1/agents"] {
+        // More than can be given back meanwhile, however slow this machine is.
+        let last = (0..1_000).map(|_| ask(way)).find(|answer| answer.starts_with("HTTP/1.1 429"));
+        let last = last.unwrap_or_else(|| panic!("{way} is asked too often"));
+        assert!(last.to_lowercase().contains("retry-after: ") && last.contains("RATE_LIMITED"), "{last}");
+    }
+    // The same key by another way, and another key by the same one.
+    assert!((0..1_000).any(|_| ask("POST /mcp").starts_with("HTTP/1.1 429")));
+    let other = json(&place, DONE, &["key", "create", "--agent", "scribe", "--label", "y", "--scope", "act"]);
+    let other = text(&other, "/secret");
+    let answer = plainly(&node, &format!("GET /openai/v1/models HTTP/1.1\r\nAuthorization: Bearer {other}"));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    node.stop();
+}
+
 #[test]
 fn beyond_loopback_it_takes_tls() {
     let place = Place::new();

@@ -237,7 +237,10 @@ impl Runner {
     /// # Errors
     /// It is not allowed, there is no such model, or it does not answer.
     pub async fn test_model(&self, caller: &Caller, name: &str) -> Result<ModelTested, Error> {
-        let model = models::find(&self.context, name)?;
+        let model = match models::find(&self.context, name) {
+            Ok(model) => model,
+            Err(why) => return Err(self.context.absent(caller, "model.test", ResourceKind::Model, name, why).await),
+        };
         let body = json!({"model": name, "max_tokens": 16, "messages": [{"role": "user", "content": "Say hello in one word."}]});
         let request = ChatRequest::read(body, Limits::default()).map_err(|error| told(&error, None))?;
         let action = self.context.action("model.test", ResourceKind::Model, name)?.with_arguments(request.digest());

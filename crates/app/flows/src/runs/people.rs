@@ -17,7 +17,7 @@ use steward_naming::{Name, RevocationId, RunId};
 use steward_permit::{ResourceKind, Tier};
 use steward_store::Change;
 
-use super::runner::Runner;
+use super::{runner::Runner, view::find};
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 1000;
@@ -44,7 +44,7 @@ impl Runner {
     /// It is not allowed, there is no such run, or it is over.
     pub async fn stop(&self, caller: &Caller, id: &RunId, why: &str) -> Result<RunRow, Error> {
         let why = reason(why)?;
-        let run = steward_app_runs::find(&self.context, id)?;
+        let run = find(&self.context, caller, "run.stop", id).await?;
         let agent = run.state.agent.to_string();
         let action = self.context.action("run.stop", ResourceKind::Agent, agent.as_str())?;
         let granted = self.context.permit(caller, action, Some(agent)).await?;

@@ -13,7 +13,7 @@ use steward_permit::ResourceKind;
 use steward_seal::Digest;
 use steward_store::{EntryRow, Reader};
 
-use super::view::{Event, event};
+use super::view::{Event, event, find};
 
 /// A run that was lived again.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ pub fn live_again(reader: &Reader<'_>, run: &RunRow) -> Result<(Vec<EntryRow>, R
 /// # Errors
 /// It is not allowed, or there is none.
 pub async fn replayed(context: &Context, caller: &Caller, id: &RunId) -> Result<Replayed, Error> {
-    let run = steward_app_runs::find(context, id)?;
+    let run = find(context, caller, "run.evidence", id).await?;
     let agent = run.state.agent.to_string();
     let action = context.action("run.evidence", ResourceKind::Agent, agent.as_str())?;
     let granted = context.permit(caller, action, Some(agent)).await?;

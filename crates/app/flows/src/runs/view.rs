@@ -16,6 +16,9 @@ use steward_store::EntryRow;
 
 use super::follow::artifacts;
 
+/// What policy is asked about where there is no run of that id.
+const ANY: &str = "*";
+
 /// A run with everything about it.
 #[derive(Debug, Clone)]
 pub struct RunView {
@@ -85,6 +88,14 @@ pub async fn runs(context: &Context, caller: &Caller, filter: &RunFilter) -> Res
     steward_app_runs::list(context, caller, filter).await
 }
 
+/// A run that somebody wants to do something with. Who may not learns nothing of which there are.
+pub(super) async fn find(context: &Context, caller: &Caller, verb: &'static str, id: &RunId) -> Result<RunRow, Error> {
+    match steward_app_runs::find(context, id) {
+        Ok(run) => Ok(run),
+        Err(why) => Err(context.absent(caller, verb, ResourceKind::Agent, ANY, why).await),
+    }
+}
+
 async fn may(context: &Context, caller: &Caller, verb: &'static str, run: &RunRow) -> Result<(), Error> {
     let agent = run.state.agent.to_string();
     let action = context.action(verb, ResourceKind::Agent, agent.as_str())?;
@@ -96,7 +107,7 @@ async fn may(context: &Context, caller: &Caller, verb: &'static str, run: &RunRo
 /// # Errors
 /// It is not allowed, or there is none.
 pub async fn run(context: &Context, caller: &Caller, id: &RunId, after: Option<u64>) -> Result<RunView, Error> {
-    let run = steward_app_runs::find(context, id)?;
+    let run = find(context, caller, "run.read", id).await?;
     may(context, caller, "run.read", &run).await?;
     let (namespace, id) = (context.namespace.clone(), id.clone());
     let scanned = context.store.scan(move |reader| {
@@ -196,7 +207,7 @@ pub async fn handoff(context: &Context, caller: &Caller, task: &Label) -> Result
 /// # Errors
 /// It is not allowed, or there is none.
 pub async fn evidence(context: &Context, caller: &Caller, id: &RunId) -> Result<Evidence, Error> {
-    let run = steward_app_runs::find(context, id)?;
+    let run = find(context, caller, "run.evidence", id).await?;
     let agent = run.state.agent.to_string();
     let action = context.action("run.evidence", ResourceKind::Agent, agent.as_str())?;
     let granted = context.permit(caller, action, Some(agent)).await?;

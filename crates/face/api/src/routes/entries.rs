@@ -142,7 +142,7 @@ pub(crate) async fn proof(visit: Visit, Part(seq): Part<String>) -> Result<Json<
 }
 
 /// All entries, or a view of them, as JSON Lines or CSV, streamed. That it was read is on record.
-#[utoipa::path(get, path = "/v1/ledger/export", tag = "ledger", params(ExportQuery), responses((status = 200, description = "`application/jsonl` or `text/csv`", body = String), (status = 400, body = Problem), (status = 403, body = Problem)))]
+#[utoipa::path(get, path = "/v1/ledger/export", tag = "ledger", params(ExportQuery), responses((status = 200, description = "JSON Lines or CSV, as asked", content((String = "application/jsonl"), (String = "text/csv"))), (status = 400, body = Problem), (status = 403, body = Problem)))]
 pub(crate) async fn export(visit: Visit, Asked(asked): Asked<ExportQuery>) -> Result<Response, Refused> {
     let (format, kind) = match asked.format.as_str() {
         "jsonl" => (Format::JsonLines, "application/jsonl"),

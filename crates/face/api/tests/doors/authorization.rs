@@ -14,21 +14,21 @@ use crate::{
 
 /// A route, a request of it that is well formed, and what becomes of it: for a viewer with all scopes, and for an agent with a
 /// key of its own.
-struct Row {
-    method: Method,
+pub(crate) struct Row {
+    pub(crate) method: Method,
     /// As it stands in the description.
-    route: &'static str,
+    pub(crate) route: &'static str,
     /// `{action}`, `{key}`, `{run}` and `{review}` stand for ids that exist; there are a server `files`, a model `fast`
     /// and a secret `wiki`.
-    path: &'static str,
-    body: Option<Value>,
+    pub(crate) path: &'static str,
+    pub(crate) body: Option<Value>,
     /// Whether it needs no key.
     is_open: bool,
     viewer: u16,
     agent: u16,
 }
 
-fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let open =
         |route, path| Row { method: Method::GET, route, path, body: None, is_open: true, viewer: 200, agent: 200 };
     let get = |route, path, viewer, agent| Row {
@@ -142,7 +142,7 @@ fn rows() -> Vec<Row> {
 const NOBODY: &str = "http://127.0.0.1:9/v1";
 
 /// A server of tools and a model, of which none can be asked; a secret, an executor, an agent that lost a tier, and a review, whose id it gives.
-async fn furnish(house: &House) -> String {
+pub(crate) async fn furnish(house: &House) -> String {
     let node = &house.node;
     for (name, tier) in [("architect", Tier::T4), ("executor", Tier::T3), ("demoted", Tier::T2)] {
         node.agent(name, tier).await;
@@ -198,6 +198,65 @@ async fn every_door_lets_in_whom_it_should() {
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The same path, of something that there is not.
+fn of_nothing(path: &str) -> String {
+    let nobody = "01KAHW5V8NQ4Z0M7C2R9T3XBYE";
+    let mut path = path.to_owned();
+    for (there, not) in [
+        ("{action}", format!("act_{nobody}")),
+        ("{key}", format!("key_{nobody}")),
+        ("{run}", format!("run_{nobody}")),
+        ("{review}", format!("rvw_{nobody}")),
+        ("/scribe", "/nobody".to_owned()),
+        ("/executor", "/nobody".to_owned()),
+        ("/demoted", "/nobody".to_owned()),
+        ("/olivia", "/nobody".to_owned()),
+        ("/tools/files", "/tools/nothing".to_owned()),
+        ("/models/fast", "/models/nothing".to_owned()),
+        ("/secrets/wiki", "/secrets/nothing".to_owned()),
+        ("/entries/0", "/entries/99999".to_owned()),
+        ("/entries/2", "/entries/99999".to_owned()),
+        ("/tasks/weekly", "/tasks/nothing".to_owned()),
+    ] {
+        path = path.replace(there, &not);
+    }
+    path
+}
+
+#[tokio::test]
+async fn who_may_not_learns_nothing_of_what_there_is() {
+    let house = House::new().await;
+    let written = house.node.act(&house.operator, "scribe", "fs.write", "/reports/first.md", b"x").await;
+    let action = written.expect("it is permitted");
+    let run = revoked_run(&house).await;
+    let review = furnish(&house).await;
+    let mut wrong = Vec::new();
+    let mut compared = 0;
+    for row in rows().into_iter().filter(|row| row.route.contains('{') && !row.is_open) {
+        let there = row.path.replace("{action}", action.as_str()).replace("{key}", house.operator.key.as_str());
+        let there = there.replace("{run}", &run).replace("{review}", &review);
+        let not = of_nothing(row.path);
+        assert!(there != not || row.route == "/v1/leases/{id}/revoke", "{} has something that is not there", row.route);
+        for (who, key, expected) in [("the viewer", &house.viewer, row.viewer), ("the agent", &house.agent, row.agent)]
+        {
+            if expected != 403 {
+                continue;
+            }
+            compared += 1;
+            let mut said = Vec::new();
+            for path in [&there, &not] {
+                let answer = house.ask(row.method.clone(), path, Some(&key.token), row.body.as_ref()).await;
+                said.push((answer.status.as_u16(), answer.code(), answer.json()["title"].clone()));
+            }
+            if said[0] != said[1] {
+                wrong.push(format!("{} {}, {who}: {:?}, and of nothing {:?}", row.method, row.route, said[0], said[1]));
+            }
+        }
+    }
+    assert!(compared > 40, "{compared}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

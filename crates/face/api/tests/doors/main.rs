@@ -1,7 +1,9 @@
 //! The doors of the API, on the real router and a real embedded node: who may come in where, what is turned away and how.
 
+mod alerts;
 mod authorization;
 mod description;
+mod nonsense;
 mod operations;
 mod refusals;
 mod requests;
@@ -70,6 +72,21 @@ impl Answer {
     }
 }
 
+/// A node as it is served.
+fn serve(node: &TestNode, operations: Operations) -> (Arc<Node>, Router) {
+    let parts = NodeParts {
+        context: Arc::clone(&node.opened().context),
+        runner: Arc::clone(node.runner()),
+        home: node.home().clone(),
+        version: "0.0.0",
+        authorities: vec![HOST.to_owned(), "localhost:7878".to_owned()],
+        demo: false,
+    };
+    let served = Arc::new(Node::new(parts).operated(operations));
+    let router = router(Arc::clone(&served));
+    (served, router)
+}
+
 impl House {
     async fn new() -> Self {
         Self::operated(Operations::default()).await
@@ -77,24 +94,26 @@ impl House {
 
     /// A house whose node is operated so.
     async fn operated(operations: Operations) -> Self {
-        let node = TestNode::new().await;
+        Self::with(TestNode::new().await, operations).await
+    }
+
+    /// A house of this node.
+    async fn with(node: TestNode, operations: Operations) -> Self {
         let operator = node.person("olivia", &[Role::Admin, Role::Operator]).await;
         let viewer = node.person("vera", &[Role::Viewer]).await;
         node.agent("scribe", Tier::T1).await;
         let agent = node.agent_key("scribe").await;
         let revoked = node.key(&operator, &[steward_permit::Scope::All], false).await;
         node.revoke(&revoked).await.expect("it can be revoked");
-        let parts = NodeParts {
-            context: Arc::clone(&node.opened().context),
-            runner: Arc::clone(node.runner()),
-            home: node.home().clone(),
-            version: "0.0.0",
-            authorities: vec![HOST.to_owned(), "localhost:7878".to_owned()],
-            demo: false,
-        };
-        let served = Arc::new(Node::new(parts).operated(operations));
-        let router = router(Arc::clone(&served));
+        let (served, router) = serve(&node, operations);
         Self { node, served, router, operator, viewer, agent, revoked }
+    }
+
+    /// The node dies and is started again, operated so.
+    async fn reborn(&mut self, operations: Operations) {
+        self.node.kill();
+        self.node.revive().await.expect("it starts");
+        (self.served, self.router) = serve(&self.node, operations);
     }
 
     /// Asks from an address, as somebody who has this key, or none.
@@ -116,12 +135,15 @@ impl House {
         self.send(request).await
     }
 
-    /// Sends exactly this.
+    /// Sends exactly this. Whatever is answered is what the description says.
     async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.expect("a router does not fail");
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, MAX_ANSWER).await.expect("an answer").to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
+        let answer = Answer { status: parts.status, headers: parts.headers, body };
+        description::assert_described(&method, &path, &answer);
+        answer
     }
 
     /// Asks as somebody who has this key, or none.

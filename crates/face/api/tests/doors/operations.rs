@@ -225,7 +225,7 @@ fn every_rule_has_a_page_and_every_page_a_rule() {
 }
 
 /// What fires, by name.
-async fn firing(house: &House) -> BTreeMap<String, Value> {
+pub(crate) async fn firing(house: &House) -> BTreeMap<String, Value> {
     let answer = house.get("/v1/alerts").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let alerts = answer.json();
