@@ -19,6 +19,7 @@
 mod gateway;
 mod governor;
 mod ground;
+mod identity;
 mod ledger;
 mod model;
 mod policy;
@@ -59,6 +60,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("grant_path", worker::grant_path),
     ("tool_definition", gateway::tool_definition),
     ("tool_result", gateway::tool_result),
+    ("token", identity::token),
+    ("key_set", identity::key_set),
     ("chat_request", model::chat_request),
     ("embed_request", model::embed_request),
 ];

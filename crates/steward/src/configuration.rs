@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use steward_api::{AlertRules, Network, Operations};
+use steward_identity::IssuerSettings;
 use steward_keeper::Unlock;
 use steward_naming::{Label, Namespace};
 use steward_state::Rate;
@@ -33,6 +34,7 @@ pub(crate) struct Configuration {
     pub(crate) behind_proxy: bool,
     pub(crate) trusted_proxies: Vec<String>,
     pub(crate) metrics_without_key: bool,
+    pub(crate) issuers: Vec<IssuerSettings>,
     pub(crate) tls: Tls,
     pub(crate) limits: Limits,
     pub(crate) logs: Logs,
@@ -269,6 +271,12 @@ fn override_by(name: &str, value: &mut toml::Value, variable: impl Fn(&str) -> O
         toml::Value::Boolean(_) => {
             toml::Value::Boolean(text.parse().with_context(|| format!("{name}: `{text}` is neither true nor false"))?)
         }
+        // Tables are written as a file has them: `[{url = "…", client = "…"}]`.
+        toml::Value::Array(_) if text.trim_start().starts_with("[{") => {
+            let table: toml::Table =
+                format!("it = {text}").parse().with_context(|| format!("{name}: not an array of tables"))?;
+            table["it"].clone()
+        }
         toml::Value::Array(_) => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect())
@@ -295,6 +303,7 @@ struct Partial {
     behind_proxy: Option<bool>,
     trusted_proxies: Option<Vec<String>>,
     metrics_without_key: Option<bool>,
+    issuers: Option<Vec<IssuerSettings>>,
     tls: Option<PartialTls>,
     limits: Option<PartialLimits>,
     logs: Option<PartialLogs>,

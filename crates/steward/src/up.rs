@@ -108,6 +108,7 @@ pub(crate) fn settings(home: &Home, configuration: &Configuration) -> Result<Set
         namespace: configuration.namespace()?,
         max_store_bytes: (configuration.max_store_bytes > 0).then_some(configuration.max_store_bytes),
         http_allow: configuration.http_allow.clone(),
+        issuers: configuration.issuers.clone(),
         model_timeouts: steward_model::Timeouts::default(),
         keeper: configuration.keeper()?,
         worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),

@@ -13,6 +13,7 @@ use steward_app_node::{
 use steward_app_policies::{FilesError, Loaded};
 use steward_clock::{Clock, Dice};
 use steward_fetch::AllowList;
+use steward_identity::{IssuerSettings, Issuers};
 use steward_keeper::{Keeper, Place, Unlock};
 use steward_ledger::kind;
 use steward_naming::{Namespace, TraceId};
@@ -50,6 +51,8 @@ pub struct Settings {
     pub max_store_bytes: Option<u64>,
     /// The hosts that agents may fetch from.
     pub http_allow: Vec<String>,
+    /// Whose tokens are taken.
+    pub issuers: Vec<IssuerSettings>,
     /// How long models may take.
     pub model_timeouts: steward_model::Timeouts,
     /// What opens the keystore.
@@ -125,6 +128,9 @@ pub enum OpenError {
     /// The list of hosts has mistakes.
     #[error("`http_allow`: {}", .0.join("; "))]
     Hosts(Vec<String>),
+    /// An issuer cannot be meant.
+    #[error("`issuers`: {}", .0.join("; "))]
+    Issuers(Vec<String>),
     /// What a node does when it starts was refused or failed.
     #[error("{}", in_full(.0))]
     Start(#[from] Error),
@@ -166,6 +172,7 @@ pub(crate) struct Begun {
 /// Takes a node's home, and makes what is missing.
 pub(crate) fn begin(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Result<Begun, OpenError> {
     let Settings { home, namespace, .. } = settings;
+    let issuers = Issuers::parse(&settings.issuers).map_err(OpenError::Issuers)?;
     home.prepare()?;
     let lock = home.lock()?;
     steward_app_policies::install(&home.policies())?;
@@ -208,6 +215,7 @@ pub(crate) fn begin(settings: &Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Di
         folders,
         policy,
         document_key,
+        issuers,
     }));
     Ok(Begun { context, files, is_new, lock })
 }

@@ -19,10 +19,21 @@ pub struct Caller {
     pub chain: Vec<String>,
     /// The trace of the caller's own that the request belongs to: a W3C `traceparent`, which stands in the entries beside ours.
     pub joins: Option<String>,
+    /// The issuer who said that it is them, if they came with a token of one, or with a key that was given for such a token.
+    pub through: Option<Box<Through>>,
     /// What must still hold when something is written for them: the key and its holder are as they were loaded.
     pub guards: Vec<Guard>,
     /// The key's row once it is used up, if it is good for one request only. It is written with the request's first change.
     pub spend: Option<Spend>,
+}
+
+/// By whose word somebody is who they are. It stands in the entries of what they do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Through {
+    /// The issuer's address.
+    pub issuer: String,
+    /// The issuer's name of them.
+    pub subject: String,
 }
 
 /// The row of a key that is good for one request, as it will be once it is used.
@@ -44,6 +55,7 @@ impl Caller {
             trace: None,
             chain: Vec::new(),
             joins: None,
+            through: None,
             guards: Vec::new(),
             spend: None,
         }

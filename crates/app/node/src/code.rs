@@ -100,6 +100,14 @@ codes! {
     SECRET_DAMAGED,
     /// There is no such model, or it has no price while a budget is in money.
     NO_MODEL,
+    /// A token of an issuer is not believed.
+    TOKEN_REFUSED,
+    /// A token that is good for one exchange was exchanged.
+    TOKEN_USED,
+    /// Nobody of this node is linked with whom a token is about.
+    NOT_LINKED,
+    /// An issuer's keys cannot be had.
+    ISSUER_UNAVAILABLE,
     /// The key is not a log-in key.
     NOT_A_LOGIN_KEY,
     /// Three times in a row something else changed first.

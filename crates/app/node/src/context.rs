@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use serde_json::json;
 use steward_clock::{Clock, Dice, Timestamp};
+use steward_identity::Issuers;
 use steward_ledger::kind;
 use steward_naming::{ActionId, Namespace};
 use steward_permit::{Action, ActionName, Actor, Denial, DenialCode, Permit, Resource, ResourceKind};
@@ -53,6 +54,8 @@ pub struct Parts {
     pub halt: Halt,
     /// Signs documents.
     pub document_key: SigningKey,
+    /// Whose tokens are taken.
+    pub issuers: Issuers,
 }
 
 /// What every verb is given. One for each node, shared by all requests.
@@ -71,6 +74,8 @@ pub struct Context {
     pub started_at: Timestamp,
     /// The effects that this process is working on.
     pub under_way: UnderWay,
+    /// Whose tokens are taken.
+    pub issuers: Issuers,
     document_key: SigningKey,
     policy: ArcSwap<InForce>,
     halt: ArcSwap<Halt>,
@@ -109,6 +114,7 @@ impl Context {
             clock: parts.clock,
             dice: parts.dice,
             namespace: parts.namespace,
+            issuers: parts.issuers,
             folders: Arc::new(parts.folders),
             document_key: parts.document_key,
             policy: ArcSwap::from_pointee(parts.policy),
@@ -410,6 +416,10 @@ impl Context {
         if let Some(joins) = &caller.joins {
             refusal.detail.insert("traceparent".to_owned(), joins.as_str().into());
         }
+        if let Some(through) = &caller.through {
+            refusal.detail.insert("by_issuer".to_owned(), through.issuer.as_str().into());
+            refusal.detail.insert("by_subject".to_owned(), through.subject.as_str().into());
+        }
         if let Some(run) = &caller.run {
             refusal.detail.insert("run".to_owned(), run.id.as_str().into());
             refusal.detail.insert("phase".to_owned(), run.phase.into());
@@ -432,6 +442,9 @@ impl Context {
         let mut change = Change::new(granted.permit, kind, subject).guards(granted.guards).trace(caller.trace.clone());
         if let Some(joins) = &caller.joins {
             change = change.detail("traceparent", joins.as_str());
+        }
+        if let Some(through) = &caller.through {
+            change = change.detail("by_issuer", through.issuer.as_str()).detail("by_subject", through.subject.as_str());
         }
         if let Some(run) = &caller.run {
             change = change.detail("run", run.id.as_str()).detail("phase", run.phase);

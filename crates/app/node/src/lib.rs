@@ -24,7 +24,7 @@ pub mod rows;
 pub mod system;
 mod under_way;
 
-pub use caller::{Caller, Spend};
+pub use caller::{Caller, Spend, Through};
 pub use context::{Context, Granted, IDENTITY_TYPE, Parts};
 pub use denials::{Noted, without_note};
 pub use error::{Error, Kind, Problem};

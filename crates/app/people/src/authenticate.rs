@@ -6,6 +6,8 @@ use steward_permit::{Actor, KeyUse, Scope};
 
 use crate::{
     holder::Holder,
+    identify::not_linked,
+    links::LinkRow,
     rows::{self, KeyRow, PersonRow},
     secret::Secret,
 };
@@ -30,13 +32,17 @@ pub fn authenticate(
     };
     let refused = |code, message: &str| Error::new(Kind::Unauthenticated, code, message);
     let secret: Secret = token.parse().map_err(|_| unknown())?;
-    let (row, person) = context.store.read(|reader| {
+    let (row, person, link) = context.store.read(|reader| {
         let row = rows::api_key(reader, &context.namespace, secret.id())?.filter(|row| secret.is_of(&row.secret_hash));
         let person = match row.as_ref().map(|row| &row.holder) {
             Some(Holder::Person(name)) => rows::person(reader, &context.namespace, name)?,
             _ => None,
         };
-        Ok::<_, Error>((row, person))
+        let link = match row.as_ref().and_then(|row| row.through.as_ref()) {
+            Some(through) => rows::link(reader, &context.namespace, &through.issuer, &through.subject)?,
+            None => None,
+        };
+        Ok::<_, Error>((row, person, link))
     })?;
     let row = row.ok_or_else(unknown)?;
     match row.status.as_str() {
@@ -55,6 +61,13 @@ pub fn authenticate(
         }
         Holder::Agent(name) => agent(name)?.ok_or_else(disabled)?,
     };
+    let mut guards = vec![row.guard(), guard];
+    if let Some(through) = &row.through {
+        // The link that the key came from must stand, with whom it stood, and its issuer be one of ours.
+        let is_holders = |link: &LinkRow| Holder::Person(link.person.clone()) == row.holder;
+        let link = link.filter(is_holders).filter(|_| context.issuers.named(&through.issuer).is_some());
+        guards.push(link.ok_or_else(|| not_linked(&through.issuer, &through.subject))?.guard());
+    }
     let key = KeyUse { id: row.id.clone(), scopes: row.scopes.clone() };
     let spend = spend(&row);
     Ok(Caller {
@@ -64,7 +77,8 @@ pub fn authenticate(
         trace,
         chain: Vec::new(),
         joins: None,
-        guards: vec![row.guard(), guard],
+        through: row.through.clone(),
+        guards,
         spend,
     })
 }

@@ -1,6 +1,6 @@
 //! Making, listing and revoking keys.
 
-use steward_app_node::{Caller, Context, Error, Kind, code};
+use steward_app_node::{Caller, Context, Error, Kind, Through, code};
 use steward_ledger::kind;
 use steward_naming::KeyId;
 use steward_permit::{ResourceKind, Scope};
@@ -48,7 +48,7 @@ pub struct Created {
     pub secret: Secret,
 }
 
-pub(crate) fn draft(context: &Context, new: NewKey) -> Result<Created, Error> {
+pub(crate) fn draft(context: &Context, new: NewKey, through: Option<&Through>) -> Result<Created, Error> {
     let label = new.label.trim();
     if label.is_empty() || label.chars().count() > MAX_LABEL || label.chars().any(char::is_control) {
         return Err(Error::invalid(
@@ -78,6 +78,7 @@ pub(crate) fn draft(context: &Context, new: NewKey) -> Result<Created, Error> {
         status: "active".to_owned(),
         created_at: now,
         expires_at: now.plus_ms(new.lifetime_s * 1000),
+        through: through.cloned().map(Box::new),
         entry_seq: 0,
     };
     Ok(Created { key, secret })
@@ -98,7 +99,9 @@ pub async fn create_key(context: &Context, caller: &Caller, new: NewKey) -> Resu
         Holder::Agent(_) => new.holder_guard.clone(),
     };
     let owner = new.holder.full_name(context);
-    let created = draft(context, new)?;
+    // Who came in by an issuer's word stays bound to it: the key ends with the link, like the one that made it.
+    let through = caller.through.as_deref().filter(|_| owner == caller.actor.full_name());
+    let created = draft(context, new, through)?;
     let action = context.action("key.create", ResourceKind::Key, created.key.id.as_str())?;
     let gives = Gives { scopes: Some(created.key.scopes.clone()), tier: None };
     let granted = context.permit_giving(caller, action, Some(owner.clone()), gives).await?;
@@ -131,7 +134,7 @@ pub async fn exchange(context: &Context, caller: &Caller, label: String) -> Resu
         lifetime_s: DEFAULT_LIFETIME_S,
         single_use: false,
     };
-    let created = draft(context, new)?;
+    let created = draft(context, new, caller.through.as_deref())?;
     let action = context.action("key.exchange", ResourceKind::Key, created.key.id.as_str())?;
     let granted = context.permit(caller, action, Some(owner)).await?;
     let change = context.change(caller, granted, kind::KEY_EXCHANGED, created.key.id.as_str()).row(created.key.row());

@@ -88,7 +88,7 @@ pub async fn bootstrap(context: &Context, name: Label, roles: Vec<Role>) -> Resu
         lifetime_s: BOOTSTRAP_LIFETIME_S,
         single_use: true,
     };
-    let created = draft(context, new)?;
+    let created = draft(context, new, None)?;
     let action = context.action("key.bootstrap", ResourceKind::Person, person.name.as_str())?;
     let granted = context.permit(&node, action, None).await?;
     let change = if person.entry_seq == 0 && !everybody.iter().any(|p| p.name == person.name) {

@@ -1,19 +1,21 @@
-//! The tables `person` and `api_key`.
+//! The tables `person`, `api_key`, `person_link` and `login_token`.
 
 use std::str::FromStr;
 
 use rusqlite::{OptionalExtension as _, params};
+use steward_app_node::Through;
 use steward_clock::Timestamp;
 use steward_naming::{KeyId, Label, Name, Namespace};
 use steward_permit::{Role, Scope};
 use steward_store::{Guard, Key, Migration, Reader, Row, StoreError, key};
 
-use crate::holder::Holder;
+use crate::{holder::Holder, links::LinkRow};
 
 /// The tables, as they came to be.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    name: "people-0001",
-    sql: "
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "people-0001",
+        sql: "
 CREATE TABLE person (
     namespace TEXT NOT NULL,
     name      TEXT NOT NULL,
@@ -40,7 +42,37 @@ CREATE TABLE api_key (
 ) STRICT;
 CREATE INDEX api_key_holder ON api_key (namespace, holder_kind, holder);
 ",
-}];
+    },
+    Migration {
+        name: "people-0002",
+        sql: "
+ALTER TABLE api_key ADD COLUMN issuer TEXT;
+ALTER TABLE api_key ADD COLUMN subject TEXT;
+CREATE TABLE person_link (
+    namespace TEXT NOT NULL,
+    issuer    TEXT NOT NULL,
+    subject   TEXT NOT NULL,
+    id        TEXT NOT NULL,
+    person    TEXT NOT NULL,
+    use       TEXT NOT NULL CHECK (use IN ('login', 'service')),
+    linked_by TEXT NOT NULL,
+    linked_at TEXT NOT NULL,
+    entry_seq INTEGER NOT NULL,
+    PRIMARY KEY (namespace, issuer, subject)
+) STRICT;
+CREATE TABLE login_token (
+    namespace  TEXT NOT NULL,
+    token      TEXT NOT NULL,
+    issuer     TEXT NOT NULL,
+    subject    TEXT NOT NULL,
+    person     TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    entry_seq  INTEGER NOT NULL,
+    PRIMARY KEY (namespace, token)
+) STRICT;
+",
+    },
+];
 
 /// A person, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +135,8 @@ pub struct KeyRow {
     pub created_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// The link by which its holder logged in, if they did by one: without that it is good for nothing.
+    pub through: Option<Box<Through>>,
     /// The entry that wrote this; 0 for a row that is not written yet.
     pub entry_seq: u64,
 }
@@ -131,6 +165,8 @@ impl KeyRow {
             .text("status", self.status.as_str())
             .text("created_at", self.created_at.to_string())
             .text("expires_at", self.expires_at.to_string())
+            .optional_text("issuer", self.through.as_ref().map(|through| through.issuer.as_str()))
+            .optional_text("subject", self.through.as_ref().map(|through| through.subject.as_str()))
     }
 }
 
@@ -148,7 +184,7 @@ fn person_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<PersonRow> {
 }
 
 const KEY: &str = "SELECT namespace, id, holder_kind, holder, label, scopes, secret_hash, single_use, status, created_at, \
-                   expires_at, entry_seq FROM api_key";
+                   expires_at, entry_seq, issuer, subject FROM api_key";
 
 fn key_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeyRow> {
     Ok(KeyRow {
@@ -166,6 +202,10 @@ fn key_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeyRow> {
         created_at: parsed(row, 9)?,
         expires_at: parsed(row, 10)?,
         entry_seq: row.get(11)?,
+        through: match (row.get(12)?, row.get(13)?) {
+            (Some(issuer), Some(subject)) => Some(Box::new(Through { issuer, subject })),
+            _ => None,
+        },
     })
 }
 
@@ -210,6 +250,57 @@ pub fn api_keys(
         "{KEY} WHERE namespace = ?1 AND (?2 IS NULL OR (holder_kind = ?2 AND holder = ?3)) ORDER BY id DESC"
     ))?;
     Ok(statement.query_map(params![namespace.as_str(), kind, name], key_row)?.collect::<Result<_, _>>()?)
+}
+
+const LINK: &str =
+    "SELECT namespace, issuer, subject, id, person, use, linked_by, linked_at, entry_seq FROM person_link";
+
+fn link_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<LinkRow> {
+    Ok(LinkRow {
+        namespace: parsed(row, 0)?,
+        issuer: row.get(1)?,
+        subject: row.get(2)?,
+        id: parsed(row, 3)?,
+        person: parsed(row, 4)?,
+        is_service: row.get_ref(5)?.as_str()? == "service",
+        linked_by: row.get(6)?,
+        linked_at: parsed(row, 7)?,
+        entry_seq: row.get(8)?,
+    })
+}
+
+/// With whom of this node somebody of an issuer is linked.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn link(
+    reader: &Reader<'_>,
+    namespace: &Namespace,
+    issuer: &str,
+    subject: &str,
+) -> Result<Option<LinkRow>, StoreError> {
+    let mut statement =
+        reader.sql().prepare_cached(&format!("{LINK} WHERE namespace = ?1 AND issuer = ?2 AND subject = ?3"))?;
+    Ok(statement.query_row(params![namespace.as_str(), issuer, subject], link_row).optional()?)
+}
+
+/// All links, by person.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn links(reader: &Reader<'_>, namespace: &Namespace) -> Result<Vec<LinkRow>, StoreError> {
+    let mut statement =
+        reader.sql().prepare_cached(&format!("{LINK} WHERE namespace = ?1 ORDER BY person, issuer, subject"))?;
+    Ok(statement.query_map([namespace.as_str()], link_row)?.collect::<Result<_, _>>()?)
+}
+
+/// Whether an ID token was exchanged already.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn is_spent(reader: &Reader<'_>, namespace: &Namespace, token: &str) -> Result<bool, StoreError> {
+    let mut statement = reader.sql().prepare_cached("SELECT 1 FROM login_token WHERE namespace = ?1 AND token = ?2")?;
+    Ok(statement.exists([namespace.as_str(), token])?)
 }
 
 fn words<T: Copy + Into<String>>(words: &[T]) -> String {

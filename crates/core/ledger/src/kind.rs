@@ -26,6 +26,12 @@ kinds! {
     PERSON_ADDED = "person.added";
     /// A person may no longer do anything.
     PERSON_DISABLED = "person.disabled";
+    /// A person of the node was linked with somebody of an issuer: they log in by it, or their service's tokens are taken.
+    PERSON_LINKED = "person.linked";
+    /// A link was taken away, and with it every key that came from it.
+    PERSON_UNLINKED = "person.unlinked";
+    /// An issuer is asked for its keys.
+    ISSUER_ASKED = "issuer.asked";
     /// A key was made for a person or an agent; only its digest is kept.
     KEY_CREATED = "key.created";
     /// A key no longer opens anything.

@@ -17,6 +17,7 @@
 mod call;
 mod error;
 mod mcp;
+mod provider;
 mod routes;
 mod secret;
 #[cfg(test)]
@@ -25,5 +26,6 @@ mod tests;
 pub use call::{CONNECT_TIMEOUT_MS, Caller, Export, MAX_RESPONSE_BYTES, READ_TIMEOUT_MS, TOTAL_TIMEOUT_MS};
 pub use error::CallError;
 pub use mcp::Mcp;
+pub use provider::{Back, Chance, DeviceCode, Provider, SignedIn};
 pub use routes::{ActionQuery, EffectQuery, LeaseQuery, ReviewQuery, RunQuery};
 pub use secret::Secret;

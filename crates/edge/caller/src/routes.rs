@@ -6,11 +6,11 @@ use steward_wire::{
     AgentRecord, AlertList, AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide,
     DecisionRecord, DiffPolicy, Doctor, EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy,
     Explanation, ExportQuery, GrantSecret, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LeaseList,
-    LeaseRecord, LedgerHead, Login, ModelList, ModelRecord, ModelTested, NodeStatus, PersonList, PersonRecord,
-    PolicyDiff, PolicyList, PolicyVerdict, PutSecret, Reason, RedactionRecord, ResolveEffect, ReviewDetail, ReviewList,
-    ReviewRecord, RevocationRecord, RotateSecret, RunDetail, RunList, RunRecord, RunReplay, SearchQuery, SecretList,
-    SecretRecord, SetBudget, StartRun, StateList, TierChange, ToolServerList, ToolServerRecord, UsageReport,
-    VerifierKey,
+    LeaseRecord, LedgerHead, LinkList, LinkPerson, LinkRecord, Login, LoginIssuers, LoginToken, ModelList, ModelRecord,
+    ModelTested, NodeStatus, PersonList, PersonRecord, PolicyDiff, PolicyList, PolicyVerdict, PutSecret, Reason,
+    RedactionRecord, ResolveEffect, ReviewDetail, ReviewList, ReviewRecord, RevocationRecord, RotateSecret, RunDetail,
+    RunList, RunRecord, RunReplay, SearchQuery, SecretList, SecretRecord, SetBudget, StartRun, StateList, TierChange,
+    ToolServerList, ToolServerRecord, UnlinkPerson, UsageReport, VerifierKey,
 };
 
 use crate::{
@@ -136,6 +136,31 @@ impl Caller {
     /// `POST /v1/login`: exchanges the caller's single-use login key for a key of one's own.
     pub async fn login(&self, login: &Login) -> Result<CreatedKey, CallError> {
         self.post(&["v1", "login"], login).await
+    }
+
+    /// `GET /v1/login/issuers`: by whom people can log in.
+    pub async fn login_issuers(&self) -> Result<LoginIssuers, CallError> {
+        self.get(&["v1", "login", "issuers"]).await
+    }
+
+    /// `POST /v1/login/token`: exchanges an ID token for a key of one's own.
+    pub async fn login_by_token(&self, login: &LoginToken) -> Result<CreatedKey, CallError> {
+        self.post(&["v1", "login", "token"], login).await
+    }
+
+    /// `GET /v1/links`: who people are to issuers.
+    pub async fn links(&self) -> Result<LinkList, CallError> {
+        self.get(&["v1", "links"]).await
+    }
+
+    /// `POST /v1/people/{name}/link`.
+    pub async fn link_person(&self, name: &str, link: &LinkPerson) -> Result<LinkRecord, CallError> {
+        self.post(&["v1", "people", name, "link"], link).await
+    }
+
+    /// `POST /v1/people/{name}/unlink`.
+    pub async fn unlink_person(&self, name: &str, link: &UnlinkPerson) -> Result<LinkRecord, CallError> {
+        self.post(&["v1", "people", name, "unlink"], link).await
     }
 
     /// `GET /v1/people`.

@@ -16,6 +16,8 @@ use axum::{
 use serde::de::DeserializeOwned;
 use steward_app_flows::{authenticate, runs::Runner};
 use steward_app_node::{Caller, Context, Error, Kind, code};
+use steward_app_people::{caller_of, identify};
+use steward_identity::{Proven, Purpose, looks_like_token};
 use steward_naming::TraceId;
 use steward_seal::json::{self, JsonError, Limits};
 use steward_state::Rate;
@@ -194,6 +196,8 @@ async fn let_in(node: &Node, counted: &Counted, request: Request, next: Next) ->
 pub(crate) struct Visit {
     node: Arc<Node>,
     token: Option<String>,
+    /// Who it is of whom an issuer's token said who they are, if they came with one.
+    proven: Option<Proven>,
     trace: TraceId,
     /// The caller's own trace.
     joins: Option<String>,
@@ -205,21 +209,13 @@ impl FromRequestParts<Arc<Node>> for Visit {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Refused> {
-        let context = &node.context;
-        let trace = TraceId::new(context.now(), context.dice.as_ref());
-        let visit = Self {
-            node: Arc::clone(node),
-            token: bearer(&parts.headers),
-            trace,
-            joins: joins(&parts.headers),
-            came: Mutex::new(None),
-        };
+        let mut visit = Self::begin(node, &parts.headers);
+        visit.token = bearer(&parts.headers);
+        if let Some(token) = visit.token.take_if(|token| looks_like_token(token)) {
+            visit.proven = Some(visit.identify(&token, Purpose::Service).await?);
+        }
         // Nobody sends a body before they have shown a key.
-        let counted = parts.extensions.get::<Counted>();
-        let caller = visit.authenticate()?;
-        limit_key(node, counted, &caller, Some(visit.trace.clone()))?;
-        *visit.came.lock().expect("no holder of this lock panics") = Some(caller);
-        Ok(visit)
+        visit.enter(parts.extensions.get::<Counted>())
     }
 }
 
@@ -250,6 +246,45 @@ fn joins(headers: &HeaderMap) -> Option<String> {
 }
 
 impl Visit {
+    fn begin(node: &Arc<Node>, headers: &HeaderMap) -> Self {
+        let context = &node.context;
+        let trace = TraceId::new(context.now(), context.dice.as_ref());
+        let (node, joins) = (Arc::clone(node), joins(headers));
+        Self { node, token: None, proven: None, trace, joins, came: Mutex::new(None) }
+    }
+
+    /// A request that came with an ID token in its body, and with no key.
+    pub(crate) async fn logging_in(
+        node: &Arc<Node>,
+        headers: &HeaderMap,
+        id_token: &str,
+        proof: Option<&str>,
+    ) -> Result<(Self, Proven), Refused> {
+        let mut visit = Self::begin(node, headers);
+        let proven = visit.identify(id_token, Purpose::Login(proof)).await?;
+        visit.proven = Some(proven.clone());
+        Ok((visit.enter(None)?, proven))
+    }
+
+    async fn identify(&self, token: &str, purpose: Purpose<'_>) -> Result<Proven, Refused> {
+        identify(&self.node.context, token, purpose).await.map_err(|error| self.not_admitted(error))
+    }
+
+    /// Whoever it is comes in, as often as they may.
+    fn enter(self, counted: Option<&Counted>) -> Result<Self, Refused> {
+        let caller = self.authenticate()?;
+        limit_key(&self.node, counted, &caller, Some(self.trace.clone()))?;
+        *self.came.lock().expect("no holder of this lock panics") = Some(caller);
+        Ok(self)
+    }
+
+    fn not_admitted(&self, error: Error) -> Refused {
+        if error.kind == Kind::Unauthenticated {
+            self.node.count_unauthenticated();
+        }
+        self.refused(error)
+    }
+
     /// The node.
     pub(crate) fn node(&self) -> &Arc<Node> {
         &self.node
@@ -296,13 +331,13 @@ impl Visit {
     }
 
     fn authenticate(&self) -> Result<Caller, Refused> {
-        let token = self.token.as_deref().unwrap_or_default();
-        let caller = authenticate(&self.node.context, token, Some(self.trace.clone()));
+        let (context, trace) = (&self.node.context, Some(self.trace.clone()));
+        let caller = match &self.proven {
+            Some(proven) => caller_of(context, proven, trace),
+            None => authenticate(context, self.token.as_deref().unwrap_or_default(), trace),
+        };
         let caller = caller.map(|caller| Caller { joins: self.joins.clone(), ..caller });
-        caller.map_err(|error| {
-            self.node.count_unauthenticated();
-            self.refused(error)
-        })
+        caller.map_err(|error| self.not_admitted(error))
     }
 
     fn caller(&self, changes: bool) -> Result<Caller, Refused> {

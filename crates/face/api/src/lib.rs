@@ -69,8 +69,8 @@ pub fn router(node: Arc<Node>) -> Router {
 /// Every route, and those of another way in, which admits nobody by itself but whom it knows: `agents` has those of agents.
 pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
     use routes::{
-        actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, policy_diff, replay,
-        reviews, runs, secrets, state, status, tools,
+        actions, agents, alerts, effects, entries, halt, identities, metrics, models, open, people, policies,
+        policy_diff, replay, reviews, runs, secrets, state, status, tools,
     };
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
@@ -83,8 +83,14 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/v1/ledger/consistency", get(open::consistency))
         .route("/ledger/checkpoint", get(open::checkpoint))
         .route("/ledger/tile/{*path}", get(open::tile))
+        // With a token of an issuer.
+        .route("/v1/login/issuers", get(identities::issuers))
+        .route("/v1/login/token", post(identities::login))
         // With a key.
         .route("/v1/login", post(people::login))
+        .route("/v1/links", get(identities::links))
+        .route("/v1/people/{name}/link", post(identities::link))
+        .route("/v1/people/{name}/unlink", post(identities::unlink))
         .route("/v1/people", get(people::list).post(people::add))
         .route("/v1/people/{name}/disable", post(people::disable))
         .route("/v1/keys", get(people::keys).post(people::create_key))

@@ -14,8 +14,8 @@ use utoipa::{
 };
 
 use crate::routes::{
-    actions, agents, alerts, effects, entries, halt, metrics, models, open, people, policies, policy_diff, replay,
-    reviews, runs, secrets, state, status, tools,
+    actions, agents, alerts, effects, entries, halt, identities, metrics, models, open, people, policies, policy_diff,
+    replay, reviews, runs, secrets, state, status, tools,
 };
 
 #[derive(OpenApi)]
@@ -26,6 +26,7 @@ use crate::routes::{
     paths(
         open::healthz, open::readyz, serve, open::identity, open::head, open::vkey, open::consistency, open::checkpoint, open::tile,
         people::login, people::list, people::add, people::disable, people::keys, people::create_key, people::revoke_key,
+        identities::issuers, identities::login, identities::links, identities::link, identities::unlink,
         agents::list, agents::add, agents::show, agents::revoke, agents::reinstate,
         reviews::list, reviews::show, reviews::approve, reviews::reject, reviews::promote, reviews::appeal, reviews::demote,
         runs::start, runs::list, runs::show, runs::stop, runs::evidence, runs::handoff, replay::replay, replay::history,

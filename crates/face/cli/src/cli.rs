@@ -52,10 +52,10 @@ pub struct Cli {
 pub enum Command {
     /// Start the node, and make it on the first start
     Up(UpArgs),
-    /// Get a key of your own from a login key, and keep it
+    /// Get a key of your own, from a login key or by a provider of OpenID Connect, and keep it
     Login(LoginArgs),
     /// People who may use this node
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "person")]
     People(PeopleVerb),
     /// Keys of people and agents
     #[command(subcommand)]
@@ -185,6 +185,12 @@ mod tests {
             "login",
             "login --key-file k --label desk",
             "login --key-stdin --forget",
+            "login --oidc",
+            "login --issuer https://id.example.org --device --label desk",
+            "people link rita --issuer https://id.example.org --subject 4711",
+            "person link ci --issuer https://id.example.org --subject robot --service",
+            "people unlink rita --issuer https://id.example.org --subject 4711",
+            "people links --json",
             "people add rita --role reviewer --role viewer",
             "people list --json",
             "people disable rita",
@@ -326,6 +332,10 @@ mod tests {
             "",
             "frob",
             "login --key-stdin --key-file k",
+            "login --oidc --key-stdin",
+            "login --device --key-file k",
+            "people link rita --issuer https://id.example.org",
+            "people unlink rita",
             "up --listen somewhere",
             "people add rita",
             "key create --label x",

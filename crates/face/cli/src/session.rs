@@ -144,13 +144,14 @@ impl Session {
 
     /// A caller of the node at an address, which trusts whom it was told to trust.
     pub(crate) fn caller_of(&self, address: &str, key: Option<Secret>) -> Result<Caller, Failure> {
-        let authorities = match &self.globals.ca {
-            Some(file) => {
-                Some(home::read_small(file, MAX_AUTHORITIES_BYTES).map_err(|e| Failure::file("read", file, &e))?)
-            }
-            None => None,
-        };
-        Ok(Caller::trusting(address, key, authorities.as_deref())?)
+        Ok(Caller::trusting(address, key, self.authorities()?.as_deref())?)
+    }
+
+    /// Whom it was told to trust.
+    pub(crate) fn authorities(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let read =
+            |file: &PathBuf| home::read_small(file, MAX_AUTHORITIES_BYTES).map_err(|e| Failure::file("read", file, &e));
+        self.globals.ca.as_ref().map(read).transpose()
     }
 
     /// A caller with a key, if there is one: that of the environment, else one's own as it is remembered.

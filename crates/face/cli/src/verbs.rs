@@ -30,6 +30,7 @@ pub(crate) mod reviews;
 pub(crate) mod run_view;
 pub(crate) mod runs;
 pub(crate) mod secrets;
+pub(crate) mod sign_in;
 pub(crate) mod state;
 pub(crate) mod tool_view;
 pub(crate) mod tools;

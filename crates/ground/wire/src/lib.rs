@@ -35,7 +35,10 @@ pub use models::{
     UsageRecord, UsageReport,
 };
 pub use node::{AlertList, AlertRecord, Check, Doctor, NodeStatus};
-pub use people::{AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, Login, PersonList, PersonRecord};
+pub use people::{
+    AddPerson, CreateKey, CreatedKey, KeyList, KeyRecord, LinkList, LinkPerson, LinkRecord, Login, LoginIssuer,
+    LoginIssuers, LoginToken, PersonList, PersonRecord, UnlinkPerson,
+};
 pub use policies::{ExplainPolicy, PolicyList, PolicyRecord, PolicyVerdict};
 pub use policy_diff::{DiffPolicy, NotAsked, PolicyDiff, PolicyDifference, PolicyFile, PolicyOutcome};
 pub use problem::{FieldProblem, Problem};

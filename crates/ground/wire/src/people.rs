@@ -11,6 +11,92 @@ pub struct Login {
     pub label: String,
 }
 
+/// Exchanges an ID token of an issuer for a key of one's own.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginToken {
+    /// The ID token, as the issuer gave it. It is good for one exchange, within ten minutes.
+    pub id_token: String,
+    /// What its nonce was made from, if it has one: the nonce is base64url(SHA-256(proof)), without padding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+    /// What the new key will be called in lists: the machine, say.
+    pub label: String,
+}
+
+impl std::fmt::Debug for LoginToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoginToken").field("id_token", &"***").field("label", &self.label).finish_non_exhaustive()
+    }
+}
+
+/// An issuer by which people log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoginIssuer {
+    /// Its address.
+    pub url: String,
+    /// The client that they log in as.
+    pub client: String,
+}
+
+/// The issuers by which people log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoginIssuers {
+    /// The issuers.
+    pub issuers: Vec<LoginIssuer>,
+}
+
+/// Links a person with somebody of an issuer.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkPerson {
+    /// The issuer's address: one of those that are configured.
+    pub issuer: String,
+    /// The issuer's name of them: `sub` of its tokens.
+    pub subject: String,
+    /// For a service's tokens, and not for logging in.
+    #[serde(default)]
+    pub service: bool,
+}
+
+/// Takes a link away, and with it every key and token that stood on it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnlinkPerson {
+    /// The issuer's address.
+    pub issuer: String,
+    /// The issuer's name of them.
+    pub subject: String,
+}
+
+/// A person of the node, and who they are to an issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LinkRecord {
+    /// What stands in the record in the place of a key's id.
+    pub id: String,
+    /// The person's name.
+    pub person: String,
+    /// The issuer's address.
+    pub issuer: String,
+    /// The issuer's name of them.
+    pub subject: String,
+    /// `login` or `service`.
+    pub purpose: String,
+    /// Who linked them: a full name.
+    pub linked_by: String,
+    /// When.
+    pub linked_at: String,
+    /// The ledger entry that last changed this.
+    pub entry: u64,
+}
+
+/// Links, by person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LinkList {
+    /// The links.
+    pub links: Vec<LinkRecord>,
+}
+
 /// Enrols a person.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

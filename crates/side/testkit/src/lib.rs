@@ -13,15 +13,19 @@
 //!
 //! Helpers panic where a test could not go on; whatever is being tested returns what the verb returned.
 //!
-//! Deliberately absent: anything faked but time, chance and processes, and sockets (the faces' own tests have them).
+//! A [`Provider`] is an issuer of tokens on loopback, as OpenID Connect has it, that also lies when it is told to.
+//!
+//! Deliberately absent: anything faked but time, chance and processes, and sockets of the node (the faces' own tests have them).
 
 mod again;
 mod chance;
 mod node;
+mod provider;
 mod scripted;
 mod verbs;
 
 pub use chance::{HandClock, SeededDice};
 pub use node::{Builder, HeldWriter, NAMESPACE, TestNode};
+pub use provider::{Lie, Provider, SignsWith};
 pub use scripted::{Played, Scripted, exit, output};
 pub use verbs::Known;

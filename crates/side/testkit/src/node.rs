@@ -9,6 +9,7 @@ use std::{
 use steward_app_flows::{OpenError, Opened, Settings, Workers, open, runs::Runner};
 use steward_app_node::{Context, home::Home};
 use steward_clock::{Clock, Dice, Timestamp};
+use steward_identity::IssuerSettings;
 use steward_ledger::{Audit, Report, TreeHead, head};
 use steward_naming::Namespace;
 use steward_policy::Sources;
@@ -34,6 +35,7 @@ pub struct Builder {
     seed: u64,
     sources: Sources,
     http_allow: Vec<String>,
+    issuers: Vec<IssuerSettings>,
     model_timeouts: steward_model::Timeouts,
 }
 
@@ -56,6 +58,13 @@ impl Builder {
     #[must_use]
     pub fn http_allow(mut self, entry: &str) -> Self {
         self.http_allow.push(entry.to_owned());
+        self
+    }
+
+    /// It takes the tokens of this issuer.
+    #[must_use]
+    pub fn issuer(mut self, issuer: IssuerSettings) -> Self {
+        self.issuers.push(issuer);
         self
     }
 
@@ -92,6 +101,7 @@ impl Builder {
         let worker = Arc::new(Scripted::default());
         let settings = Settings {
             http_allow: self.http_allow,
+            issuers: self.issuers,
             model_timeouts: self.model_timeouts,
             keeper: Default::default(),
             worker: Workers::Other(Arc::clone(&worker) as Arc<dyn steward_worker::Worker>),
@@ -165,6 +175,7 @@ impl TestNode {
             seed: 1,
             sources: Sources::shipped(),
             http_allow: Vec::new(),
+            issuers: Vec::new(),
             model_timeouts: steward_model::Timeouts::default(),
         }
     }

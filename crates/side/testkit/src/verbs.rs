@@ -5,8 +5,9 @@ use steward_app_actions::Asked;
 use steward_app_agents::{AgentRow, Manifest};
 use steward_app_flows::{authenticate, runs::NewRun};
 use steward_app_node::{Caller, Error};
-use steward_app_people::{DEFAULT_LIFETIME_S, Holder, KeyRow, NewKey};
+use steward_app_people::{DEFAULT_LIFETIME_S, Holder, KeyRow, NewKey, caller_of, exchange_token, identify};
 use steward_app_runs::RunRow;
+use steward_identity::Purpose;
 use steward_naming::{ActionId, Label, Name, RunId, TraceId};
 use steward_permit::{Role, Scope, Tier};
 
@@ -34,6 +35,27 @@ impl TestNode {
     pub fn authenticate(&self, token: &str) -> Result<Caller, Error> {
         let trace = TraceId::new(self.now(), self.dice());
         authenticate(self.context(), token, Some(trace))
+    }
+
+    /// Checks a token of an issuer that a service shows, as the door of the API does.
+    ///
+    /// # Errors
+    /// The token is no good.
+    pub async fn come_with(&self, token: &str) -> Result<Caller, Error> {
+        let proven = identify(self.context(), token, Purpose::Service).await?;
+        caller_of(self.context(), &proven, Some(TraceId::new(self.now(), self.dice())))
+    }
+
+    /// Exchanges an ID token for a key, as the door of the API does; gives the key's token.
+    ///
+    /// # Errors
+    /// It is no good, or was exchanged already.
+    pub async fn log_in_with(&self, id_token: &str, proof: Option<&str>) -> Result<String, Error> {
+        let context = self.context();
+        let proven = identify(context, id_token, Purpose::Login(proof)).await?;
+        let caller = caller_of(context, &proven, Some(TraceId::new(self.now(), self.dice())))?;
+        let created = exchange_token(context, &caller, &proven, "a desk".to_owned()).await?;
+        Ok(created.secret.reveal())
     }
 
     /// Somebody as they are now.

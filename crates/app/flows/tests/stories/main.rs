@@ -3,6 +3,7 @@
 mod denials;
 mod diff;
 mod giving;
+mod identity;
 mod interrupted;
 mod ledger;
 mod people;

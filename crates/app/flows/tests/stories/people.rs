@@ -90,6 +90,7 @@ async fn a_node_is_the_authority_for_its_own_namespace() {
         namespace: namespace.parse().expect("valid"),
         max_store_bytes: None,
         http_allow: Vec::new(),
+        issuers: Vec::new(),
         model_timeouts: steward_model::Timeouts::default(),
         keeper: Default::default(),
         worker: Workers::Sandboxed("/nowhere".into()),

@@ -41,7 +41,7 @@ fn key(context: &Context, row: KeyRow) -> KeyRecord {
     }
 }
 
-fn created(context: &Context, created: Created) -> CreatedKey {
+pub(crate) fn created(context: &Context, created: Created) -> CreatedKey {
     CreatedKey { key: key(context, created.key), secret: created.secret.reveal() }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use steward_permit::Tier;
 
 use crate::{
-    House,
+    House, ISSUER,
     description::described,
     runs::{packet, revoked_run},
 };
@@ -54,6 +54,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let ask = json!({"actor": "agent:scribe", "action": "fs.write", "kind": "file", "resource": "/reports/a.md"});
     let manifest = json!({"name": "clerk", "version": "1.0.0", "tier": "T1"});
     let why = json!({"reason": "to see who may"});
+    let link = json!({"issuer": ISSUER, "subject": "4711"});
     let resolve = json!({"happened": true, "reason": "looked"});
     vec![
         open("/healthz", "/healthz"),
@@ -66,6 +67,12 @@ pub(crate) fn rows() -> Vec<Row> {
         open("/ledger/checkpoint", "/ledger/checkpoint"),
         open("/ledger/tile/{path}", "/ledger/tile/0/000.p/1"),
         post("/v1/login", "/v1/login", json!({"label": "x"}), 403, 403),
+        open("/v1/login/issuers", "/v1/login/issuers"),
+        // What lets in is in the body.
+        post("/v1/login/token", "/v1/login/token", json!({"id_token": "a.b.c", "label": "x"}), 401, 401),
+        get("/v1/links", "/v1/links", 200, 403),
+        post("/v1/people/{name}/link", "/v1/people/olivia/link", link.clone(), 403, 403),
+        post("/v1/people/{name}/unlink", "/v1/people/olivia/unlink", link, 403, 403),
         get("/v1/people", "/v1/people", 200, 403),
         post("/v1/people", "/v1/people", json!({"name": "paul", "roles": ["admin"]}), 403, 403),
         post("/v1/people/{name}/disable", "/v1/people/olivia/disable", json!({}), 403, 403),
@@ -276,6 +283,7 @@ async fn an_operator_may_what_is_asked_of_every_route() {
         let elsewhere = [
             "/v1/people/{name}/disable",
             "/v1/login",
+            "/v1/login/token",
             "/v1/keys/{id}/revoke",
             "/v1/effects/{id}/resolve",
             "/v1/leases/{id}/revoke",

@@ -20,12 +20,16 @@ use axum::{
 };
 use serde_json::Value;
 use steward_api::{Node, NodeParts, Operations, Peer, router};
+use steward_identity::IssuerSettings;
 use steward_permit::{Role, Tier};
 use steward_testkit::{Known, TestNode};
 use tower::ServiceExt as _;
 
 /// The name under which the node is asked.
 const HOST: &str = "127.0.0.1:7878";
+
+/// An issuer that nobody asks.
+const ISSUER: &str = "https://id.example.org";
 
 /// The most bytes of an answer that a test reads.
 const MAX_ANSWER: usize = 16 << 20;
@@ -94,7 +98,9 @@ impl House {
 
     /// A house whose node is operated so.
     async fn operated(operations: Operations) -> Self {
-        Self::with(TestNode::new().await, operations).await
+        let issuer =
+            IssuerSettings { url: ISSUER.to_owned(), client: "steward".to_owned(), ..IssuerSettings::default() };
+        Self::with(TestNode::builder().issuer(issuer).start().await, operations).await
     }
 
     /// A house of this node.

@@ -167,7 +167,10 @@ fn escaped(text: &str) -> String {
 #[track_caller]
 fn assert_decent(house: &House, asked: &str, answer: &Answer) {
     let said = String::from_utf8_lossy(&answer.body).into_owned();
-    assert_ne!(answer.status, 401, "{asked}: it is still somebody: {said}");
+    // What lets in there is in the body, whoever asks.
+    if !asked.contains("/v1/login/token") {
+        assert_ne!(answer.status, 401, "{asked}: it is still somebody: {said}");
+    }
     if answer.status.is_success() {
         return;
     }

@@ -1,4 +1,4 @@
-//! `steward login`: a login key becomes a key of one's own, which is kept outside the node's home.
+//! `steward login`: a login key, or a log-in at a provider, becomes a key of one's own, which is kept outside the node's home.
 
 use std::{fs, io, path::PathBuf};
 
@@ -13,6 +13,7 @@ use crate::{
     memory::Credential,
     session::Session,
     show::{Looks, Word, facts},
+    verbs::sign_in,
 };
 
 /// The most bytes of a key's file that are read.
@@ -27,6 +28,15 @@ pub struct LoginArgs {
     /// Read the login key from standard input
     #[arg(long, conflicts_with = "key_file")]
     key_stdin: bool,
+    /// Log in at the provider of OpenID Connect that the node trusts, by a browser
+    #[arg(long, conflicts_with_all = ["key_file", "key_stdin"])]
+    pub(crate) oidc: bool,
+    /// The same, where the node trusts several: the provider's address
+    #[arg(long, value_name = "URL", conflicts_with_all = ["key_file", "key_stdin"])]
+    pub(crate) issuer: Option<String>,
+    /// The same without a browser on this machine: type a code on another
+    #[arg(long, conflicts_with_all = ["key_file", "key_stdin"])]
+    pub(crate) device: bool,
     /// What your new key is called in lists [default: the name of this machine]
     #[arg(long)]
     label: Option<String>,
@@ -40,10 +50,15 @@ pub(crate) async fn log_in(session: &mut Session, args: LoginArgs) -> Result<(),
     let whereabouts = session.whereabouts()?;
     let (memory, node) = (session.memory()?, session.node_memory()?);
     let in_home = session.home().ok().map(|home| home.join("login.key"));
-    let secret = login_key(session, &args, in_home.as_deref())?;
+    let is_by_provider = args.oidc || args.device || args.issuer.is_some();
 
     // The ledger is looked at before the login key is spent, so that a refusal costs nothing.
-    let caller = session.caller_of(&whereabouts.address, Some(secret))?;
+    let caller = if is_by_provider {
+        None
+    } else {
+        let secret = login_key(session, &args, in_home.as_deref())?;
+        Some(session.caller_of(&whereabouts.address, Some(secret))?)
+    };
     let stranger = session.stranger()?;
     let vkey = stranger.ledger_vkey().await?.vkey;
     let key = heads::parse(&vkey)?;
@@ -61,7 +76,11 @@ pub(crate) async fn log_in(session: &mut Session, args: LoginArgs) -> Result<(),
     let head = stranger.ledger_head().await?;
     watch.glance(&head.note)?;
 
-    let created = caller.login(&Login { label: args.label.clone().unwrap_or_else(machine) }).await?;
+    let label = args.label.clone().unwrap_or_else(machine);
+    let created = match &caller {
+        Some(caller) => caller.login(&Login { label }).await?,
+        None => sign_in::by_provider(session, &stranger, &args, label).await?,
+    };
     let credential = Credential {
         secret: Secret::new(&created.secret),
         holder: created.key.holder.clone(),
@@ -72,7 +91,7 @@ pub(crate) async fn log_in(session: &mut Session, args: LoginArgs) -> Result<(),
     node.keep_vkey(&vkey)?;
     let known = session.caller_of(&whereabouts.address, Some(credential.secret))?;
     watch.see(&head.note, &known).await?;
-    if let (Some(file), false, None) = (&in_home, args.key_stdin, &args.key_file) {
+    if let (Some(file), false, None) = (&in_home, args.key_stdin || is_by_provider, &args.key_file) {
         match fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 session.show.aside(&format!("`{}` was used and can be removed: {error}", file.display()));

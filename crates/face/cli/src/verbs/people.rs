@@ -2,7 +2,9 @@
 
 use clap::Subcommand;
 use serde::Serialize;
-use steward_wire::{AddPerson, CreateKey, CreatedKey, PersonList, PersonRecord};
+use steward_wire::{
+    AddPerson, CreateKey, CreatedKey, LinkList, LinkPerson, LinkRecord, PersonList, PersonRecord, UnlinkPerson,
+};
 
 use crate::{
     failure::Failure,
@@ -24,6 +26,33 @@ pub enum PeopleVerb {
     },
     /// List everybody
     List,
+    /// Link a person with somebody of a provider, who logs in as them from then on
+    Link {
+        /// Their name here
+        name: String,
+        /// The provider's address, as the node's configuration has it
+        #[arg(long, value_name = "URL")]
+        issuer: String,
+        /// The provider's name of them: `sub` of its tokens
+        #[arg(long, value_name = "SUBJECT")]
+        subject: String,
+        /// For a service, which comes with the provider's tokens, and not for logging in
+        #[arg(long)]
+        service: bool,
+    },
+    /// Take a link away: no key and no token that stood on it is good any more
+    Unlink {
+        /// Their name here
+        name: String,
+        /// The provider's address
+        #[arg(long, value_name = "URL")]
+        issuer: String,
+        /// The provider's name of them
+        #[arg(long, value_name = "SUBJECT")]
+        subject: String,
+    },
+    /// List who is linked with whom
+    Links,
     /// Disable a person: none of their keys is good any more
     Disable {
         /// Their name
@@ -63,6 +92,15 @@ pub(crate) async fn carry_out(session: &mut Session, verb: PeopleVerb) -> Result
             session.show.aside(&format!("They log in with `{command}`, and paste the key."));
             Ok(())
         }
+        PeopleVerb::Link { name, issuer, subject, service } => {
+            let link = LinkPerson { issuer, subject, service };
+            session.show.answer(&caller.link_person(&name, &link).await?, link_view)
+        }
+        PeopleVerb::Unlink { name, issuer, subject } => {
+            let link = UnlinkPerson { issuer, subject };
+            session.show.answer(&caller.unlink_person(&name, &link).await?, link_view)
+        }
+        PeopleVerb::Links => session.show.answer(&caller.links().await?, links_view),
         PeopleVerb::List => session.show.answer(&caller.people().await?, list_view),
         PeopleVerb::Disable { name } => session.show.answer(&caller.disable_person(&name).await?, person_view),
     }
@@ -98,6 +136,36 @@ fn person_view(person: &PersonRecord, looks: Looks) -> String {
             ("entry", person.entry.to_string().into()),
         ],
     )
+}
+
+fn link_view(link: &LinkRecord, looks: Looks) -> String {
+    facts(
+        looks,
+        [
+            ("person", Word::new(&link.person, Ink::Bold)),
+            ("issuer", (&link.issuer).into()),
+            ("subject", (&link.subject).into()),
+            ("for", (&link.purpose).into()),
+            ("linked by", (&link.linked_by).into()),
+            ("linked", (&link.linked_at).into()),
+            ("id", (&link.id).into()),
+            ("entry", link.entry.to_string().into()),
+        ],
+    )
+}
+
+fn links_view(list: &LinkList, looks: Looks) -> String {
+    let rows = list.links.iter().map(|link| {
+        [
+            Word::from(&link.person),
+            (&link.purpose).into(),
+            (&link.issuer).into(),
+            (&link.subject).into(),
+            (&link.linked_by).into(),
+            looks.time(&link.linked_at),
+        ]
+    });
+    table(looks, ["person", "for", "issuer", "subject", "linked by", "linked"], rows)
 }
 
 fn list_view(list: &PersonList, looks: Looks) -> String {

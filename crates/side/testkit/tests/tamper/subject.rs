@@ -10,15 +10,17 @@ use rusqlite::{Connection, types::Value};
 use serde_json::json;
 use steward_app_flows::runs::Asking;
 use steward_app_models::{Limits, NewBudget, NewModel};
+use steward_app_people::NewLink;
 use steward_app_secrets::Value as Holds;
 use steward_app_tools::NewServer;
 use steward_gateway::ToolDefinition;
+use steward_identity::IssuerSettings;
 use steward_ledger::{Audit, FindingCode, Place, Report, TreeHead};
 use steward_permit::{Role, Scope, Tier};
 use steward_policy::Source;
 use steward_seal::{Sealed, SigningKey, note::NoteKey};
 use steward_store::{Archive, StoreError};
-use steward_testkit::{Known, TestNode};
+use steward_testkit::{Known, SignsWith, TestNode};
 use tempfile::TempDir;
 
 /// A store that a node left behind, and what an auditor knows of it.
@@ -225,6 +227,17 @@ async fn with_secrets(node: &TestNode, otto: &Known) {
     node.ended(run.id()).await;
 }
 
+/// Somebody who logged in by an issuer whose keys are a file: a row in every table of that.
+async fn logged_in_by_an_issuer(node: &TestNode) {
+    let (admin, otto) = (node.admin().await, "otto".parse().expect("a label"));
+    let (issuer, subject) = ("https://id.example.org".to_owned(), "4711".to_owned());
+    let new = NewLink { issuer: issuer.clone(), subject, is_service: false };
+    steward_app_people::link(node.context(), &admin, &otto, new).await.expect("linked");
+    let now = node.now().unix_ms() / 1000;
+    let claims = json!({"iss": issuer, "sub": "4711", "aud": "steward", "iat": now, "exp": now + 600});
+    node.log_in_with(&SignsWith::EdDsa.sign("one", 7, &claims), None).await.expect("logged in");
+}
+
 impl Subject {
     /// A node that works: people, keys, agents, files, refusals, a reload, a restart; then it is stopped.
     pub(crate) fn build() -> Self {
@@ -234,7 +247,16 @@ impl Subject {
 
     async fn work() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut node = TestNode::new().await;
+        let keys = folder.path().join("keys.json");
+        let set = json!({"keys": [SignsWith::EdDsa.jwk("one", 7)]});
+        fs::write(&keys, set.to_string()).expect("written");
+        let issuer = IssuerSettings {
+            url: "https://id.example.org".to_owned(),
+            client: "steward".to_owned(),
+            keys: format!("file:{}", keys.display()),
+            ..IssuerSettings::default()
+        };
+        let mut node = TestNode::builder().issuer(issuer).start().await;
         let olivia = node.person("olivia", &[Role::Admin, Role::Operator]).await;
         let otto = node.person("otto", &[Role::Operator]).await;
         let rita = node.person("rita", &[Role::Reviewer, Role::Viewer]).await;
@@ -288,6 +310,7 @@ impl Subject {
                 }
                 80 => with_tools_and_models(&node, &own).await,
                 85 => with_secrets(&node, &otto).await,
+                90 => logged_in_by_an_issuer(&node).await,
                 _ => {}
             }
         }
@@ -319,18 +342,20 @@ impl Subject {
     fn describe(&self) -> Vec<Table> {
         let copy = self.copy();
         let sql = copy.sql();
-        let tables: [(&'static str, &'static [&'static str]); 21] = [
+        let tables: [(&'static str, &'static [&'static str]); 23] = [
             ("agent", &["namespace", "name"]),
             ("api_key", &["namespace", "id"]),
             ("credential", &["namespace", "id"]),
             ("effect", &["namespace", "id"]),
             ("halt", &["namespace"]),
             ("handoff", &["namespace", "id"]),
+            ("login_token", &["namespace", "token"]),
             ("model", &["namespace", "name"]),
             ("model_budget", &["namespace", "holder", "per"]),
             ("model_call", &["namespace", "id"]),
             ("model_turn", &["namespace"]),
             ("person", &["namespace", "name"]),
+            ("person_link", &["namespace", "issuer", "subject"]),
             ("policy", &["namespace"]),
             ("review", &["namespace", "id"]),
             ("revocation", &["namespace", "id"]),
