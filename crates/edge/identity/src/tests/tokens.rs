@@ -192,7 +192,6 @@ fn two_readers_read_the_same_or_nothing() {
     let (head, body) = signed.split_once('.').expect("parts");
     let key = signer(1);
     let claims = service().to_string();
-    let twice = claims.replacen('{', r#"{"sub":"root","#, 1);
     let long = format!("{{\"alg\":\"EdDSA\",\"kid\":\"{}\"}}", "k".repeat(1025));
     let lines: Vec<String> = [
         String::new(),
@@ -206,7 +205,7 @@ fn two_readers_read_the_same_or_nothing() {
         // The last digit holds bits that nobody reads.
         format!("{signed}.{}B", &signature[..signature.len() - 1]),
         raw(r#"{"alg":"EdDSA","alg":"none"}"#, &claims, &key),
-        raw(r#"{"alg":"EdDSA","kid":"one"}"#, &twice, &key),
+        raw(r#"{"alg":"EdDSA","kid":"one"}"#, r#"{"sub":"ci","sub":"root"}"#, &key),
         raw(r#"{"alg":"EdDSA","kid":7}"#, &claims, &key),
         raw(&long, &claims, &key),
         raw(r#"["EdDSA"]"#, &claims, &key),
@@ -239,7 +238,7 @@ fn two_readers_read_the_same_or_nothing() {
         a part is not base64url without padding
         a part is not base64url without padding
         its header: line 1, column 20: the key `alg` is written twice
-        its payload: line 1, column 50: the key `sub` is written twice
+        its payload: line 1, column 17: the key `sub` is written twice
         `kid` is not a text
         `kid` is too long
         its header is not a JSON object
