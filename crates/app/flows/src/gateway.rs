@@ -11,6 +11,7 @@
 //!
 //! Deliberately absent: what an agent may call (policy), and repeating a call.
 
+mod changed;
 mod hidden;
 
 use std::{
@@ -28,7 +29,7 @@ use serde_json::{Map, Value, json};
 use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_app_tools::{NewServer, ServerRow, ToolRow, Transport, rows};
 use steward_clock::Timestamp;
-use steward_gateway::{Change as Changed, Finding, Listed, PinnedTool, compare, exposed_name};
+use steward_gateway::{Finding, Listed, exposed_name};
 use steward_keeper::{Keeper, KeeperError};
 use steward_ledger::kind;
 use steward_naming::Label;
@@ -77,9 +78,18 @@ pub struct GatewayParts {
 pub struct Gateway {
     parts: GatewayParts,
     slots: Mutex<BTreeMap<Label, Arc<Slot>>>,
-    /// Changes that are on record already: server, tool, digest. Whoever records one holds it.
-    told: tokio::sync::Mutex<BTreeSet<(Label, String, String)>>,
+    /// Whoever records a change, or asks about one, holds it.
+    told: tokio::sync::Mutex<Told>,
     started: Started,
+}
+
+/// What was told of tools that changed, since the node started.
+#[derive(Default)]
+struct Told {
+    /// On record already: server, tool, digest.
+    changes: BTreeSet<(Label, String, String)>,
+    /// Servers about which people were asked.
+    asked: BTreeSet<Label>,
 }
 
 /// A server's place; whoever connects holds it.
@@ -270,7 +280,10 @@ impl Gateway {
             held.take();
         }
         // One of that name that comes later is another, and what changes in it is told anew.
-        self.told.lock().await.retain(|(server, ..)| *server != removed.name);
+        let mut told = self.told.lock().await;
+        told.changes.retain(|(server, ..)| *server != removed.name);
+        told.asked.remove(&removed.name);
+        drop(told);
         Ok(removed)
     }
 
@@ -368,7 +381,7 @@ impl Gateway {
         let seen = self
             .connected(&server)
             .map(|connection| connection.seen.lock().expect("no holder of this lock panics").clone());
-        let findings = steward_app_tools::findings(context, &server.name)?;
+        let findings = steward_app_tools::findings(context, &server.name, &[])?;
         let tools = context.store.read(|reader| {
             let pinned = rows::tools_of(reader, &context.namespace, &server.name)?;
             let view = |row: ToolRow| {
@@ -654,8 +667,8 @@ impl Gateway {
             Some(found) if found.digest() == row.pin => {}
             Some(_) => {
                 return Err(NotReady::Changed(format!(
-                    "what `{server}` says of `{tool}` is not what a person looked at and pinned; an administrator looks again: \
-                     `steward tool show {server}`, `steward tool pin {server}`",
+                    "what `{server}` says of `{tool}` is not what a person looked at and pinned; a person looks again: \
+                     `steward review list`, `steward tool show {server}`",
                     server = server.name
                 )));
             }
@@ -668,42 +681,6 @@ impl Gateway {
         }
         let secrets = self.known_secrets(connection.upstream.secrets()).map_err(NotReady::Trouble)?;
         Ok(Ready { upstream: Arc::clone(&connection.upstream), row, secrets })
-    }
-
-    /// Records that what a server says is not what was pinned: once for each thing that it says.
-    async fn report(&self, server: &ServerRow, listed: &Listed) -> Result<(), Error> {
-        let context = &self.parts.context;
-        let pinned = context.store.read(|reader| rows::tools_of(reader, &context.namespace, &server.name))?;
-        let pinned: Vec<PinnedTool> =
-            pinned.into_iter().map(|row| PinnedTool { name: row.name, digest: row.pin }).collect();
-        let changes: Vec<Changed> = compare(&pinned, &listed.tools)
-            .into_iter()
-            .filter(|change| !matches!(change, Changed::Added { .. }))
-            .collect();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let of = |change: &Changed| {
-            let (name, digest) = match change {
-                Changed::Changed { name, after, .. } => (name.clone(), after.to_string()),
-                Changed::Added { name, .. } | Changed::Removed { name } => (name.clone(), String::new()),
-            };
-            (server.name.clone(), name, digest)
-        };
-        let mut told = self.told.lock().await;
-        let new: Vec<&Changed> = changes.iter().filter(|change| !told.contains(&of(change))).collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        tracing::warn!(server = server.name.as_str(), changes = ?new, "a server says something else of its tools than was pinned");
-        let node = Caller::node(&context.namespace);
-        let action = context.action("tool.check", ResourceKind::Tool, server.name.as_str())?;
-        let granted = context.permit(&node, action, None).await?;
-        let change =
-            context.change(&node, granted, kind::TOOL_CHANGED, server.name.as_str()).detail("changes", json!(new));
-        context.commit(change).await?;
-        told.extend(new.into_iter().map(of));
-        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What follows from a person's decision, where nobody waits for it: the node carries it out, now or in the background (law 5).
 //!
-//! A run, or whoever asked over HTTP, does by itself what was approved for them. A promotion or an appeal waits for nobody: the node gives
-//! the tier when it is approved, and if it dies in between, the background does. What became of an effect of which nobody knows is no
+//! A run, or whoever asked over HTTP, does by itself what was approved for them. A promotion, an appeal, a reinstatement and a changed tool
+//! wait for nobody: the node carries them out when they are approved, and if it dies in between, the background does. What became of an effect of which nobody knows is no
 //! approval but an answer: saying yes or no resolves the effect, in the same commit.
 //!
 //! Deliberately absent: deciding itself (`app/reviews`).
@@ -34,7 +34,7 @@ pub async fn approve(runner: &Runner, caller: &Caller, id: &ReviewId, why: &str)
     let alone = context.store.read(|reader| steward_app_people::rows::enrolled(reader, &context.namespace))? == 1;
     let approved = steward_app_reviews::approve(context, caller, id, why, alone).await?;
     if approved.review.status == Status::Approved {
-        carry_out(context, &approved).await;
+        carry_out(runner, &approved).await;
     }
     steward_app_reviews::find(context, id)
 }
@@ -52,14 +52,26 @@ pub async fn reject(runner: &Runner, caller: &Caller, id: &ReviewId, why: &str) 
     steward_app_reviews::reject(context, caller, id, why).await
 }
 
+/// The kinds that wait for nobody.
+const CARRIED_OUT: &[ReviewKind] =
+    &[ReviewKind::Promotion, ReviewKind::Appeal, ReviewKind::Reinstatement, ReviewKind::Tool];
+
 /// Carries out what was approved and waits for nobody. What cannot be done any more is voided, and says why.
-async fn carry_out(context: &Context, row: &ReviewRow) {
-    if !matches!(row.review.kind, ReviewKind::Promotion | ReviewKind::Appeal) {
-        return;
-    }
-    match standing::carry_out(context, row).await {
+async fn carry_out(runner: &Runner, row: &ReviewRow) {
+    let context = &runner.context;
+    let done = match row.review.kind {
+        ReviewKind::Promotion | ReviewKind::Appeal => Box::pin(standing::carry_out(context, row)).await,
+        ReviewKind::Reinstatement => Box::pin(runner.carry_out_reinstatement(row)).await,
+        ReviewKind::Tool => Box::pin(runner.gateway.carry_out(row)).await,
+        ReviewKind::Plan
+        | ReviewKind::Action
+        | ReviewKind::Criterion
+        | ReviewKind::Escalation
+        | ReviewKind::Outcome => return,
+    };
+    match done {
         Ok(()) => {}
-        Err(error) if error.kind == Kind::Refused || error.kind == Kind::NotFound => {
+        Err(error) if matches!(error.kind, Kind::Refused | Kind::NotFound | Kind::Taken) => {
             let ended = context.end_review(row, Step::Void { why: error.message }).await;
             if let Err(error) = ended {
                 tracing::error!(review.id = row.review.id.as_str(), %error, "a review could not be ended");
@@ -140,10 +152,18 @@ pub async fn resolve(
 ///
 /// # Errors
 /// The store cannot be read or written.
-pub(crate) async fn tend(context: &Context) -> Result<(), Error> {
-    let filter = ReviewFilter { status: Some(Status::Approved), limit: MAX_ASKED, ..ReviewFilter::default() };
-    for row in context.store.read(|reader| reviews(reader, &filter))? {
-        carry_out(context, &row).await;
+pub(crate) async fn tend(runner: &Runner) -> Result<(), Error> {
+    let context = &runner.context;
+    for kind in CARRIED_OUT {
+        let filter = ReviewFilter {
+            status: Some(Status::Approved),
+            kind: Some(kind.as_str().to_owned()),
+            limit: MAX_ASKED,
+            ..ReviewFilter::default()
+        };
+        for row in context.store.read(|reader| reviews(reader, &filter))? {
+            carry_out(runner, &row).await;
+        }
     }
     for effect in context.store.read(|reader| actions::effects(reader, Some(EffectStatus::Unknown), MAX_ASKED))? {
         ask_about(context, &effect).await?;

@@ -8,7 +8,7 @@
 
 use serde_json::json;
 use steward_app_agents::rows::{self as agents, AgentRow, Status};
-use steward_app_node::{Caller, Case, Context, Error, Kind, ReviewRow, code};
+use steward_app_node::{Caller, Case, Context, Error, Granted, Kind, ReviewRow, code};
 use steward_app_runs::consecutive_compliant;
 use steward_clock::Timestamp;
 use steward_ledger::kind;
@@ -174,21 +174,7 @@ pub async fn promote(context: &Context, caller: &Caller, name: &str, why: &str) 
         );
         return Err(Error::new(Kind::Refused, code::RECORD_TOO_SHORT, message));
     }
-    let case = Case {
-        kind: Some(ReviewKind::Promotion),
-        why: format!("`{}` from {} to {to}: {why}", agent.name, agent.tier),
-        document: Some(canonical(&record.shown()).map_err(Error::broken)?),
-        agent: Some(agent.name.to_string()),
-        tier: Some(to),
-        ..Case::default()
-    };
-    match context.decide_case(caller, question, &Refusal::default(), std::future::ready(Ok(case))).await? {
-        Ok(granted) => give(context, caller, granted, agent, to, &record, &why, false).await.map(Promoted::Done),
-        Err((denial, noted)) => {
-            let error = noted.tell(Error::from(&denial));
-            error.review.clone().map_or(Err(error), |review| Ok(Promoted::Waits(*review)))
-        }
-    }
+    ask(context, caller, question, Step { agent, to, record, back: false }, &why).await
 }
 
 /// Asks that an agent gets the tier back that was taken from it.
@@ -205,17 +191,32 @@ pub async fn appeal(context: &Context, caller: &Caller, name: &str, why: &str) -
     };
     let record = record(context, &agent)?;
     let asked = action(context, "agent.appeal", &agent, to)?;
+    let question = question(context, caller, asked, &agent, to);
+    ask(context, caller, question, Step { agent, to, record, back: true }, &why).await
+}
+
+/// A tier more.
+struct Step {
+    agent: AgentRow,
+    to: Tier,
+    record: Record,
+    /// Whether it is one that was taken.
+    back: bool,
+}
+
+/// Gives it, if policy lets it be given; or has a person asked.
+async fn ask(context: &Context, caller: &Caller, question: Question, step: Step, why: &str) -> Result<Promoted, Error> {
+    let Step { agent, to, record, back } = &step;
     let case = Case {
-        kind: Some(ReviewKind::Appeal),
-        why: format!("`{}` back from {} to {to}: {why}", agent.name, agent.tier),
+        kind: Some(if *back { ReviewKind::Appeal } else { ReviewKind::Promotion }),
+        why: format!("`{}` {}from {} to {to}: {why}", agent.name, if *back { "back " } else { "" }, agent.tier),
         document: Some(canonical(&record.shown()).map_err(Error::broken)?),
         agent: Some(agent.name.to_string()),
-        tier: Some(to),
+        tier: Some(*to),
         ..Case::default()
     };
-    let question = question(context, caller, asked, &agent, to);
     match context.decide_case(caller, question, &Refusal::default(), std::future::ready(Ok(case))).await? {
-        Ok(granted) => give(context, caller, granted, agent, to, &record, &why, true).await.map(Promoted::Done),
+        Ok(granted) => give(context, caller, granted, step, why).await.map(Promoted::Done),
         Err((denial, noted)) => {
             let error = noted.tell(Error::from(&denial));
             error.review.clone().map_or(Err(error), |review| Ok(Promoted::Waits(*review)))
@@ -243,20 +244,17 @@ pub(crate) async fn carry_out(context: &Context, review: &ReviewRow) -> Result<(
         return Err(Error::new(Kind::Refused, code::RECORD_TOO_SHORT, message));
     }
     let granted = context.decide_by(&node, question(context, &node, asked, &agent, to), review).await?;
-    give(context, &node, granted, agent, to, &record, &review.review.why, back).await.map(|_| ())
+    give(context, &node, granted, Step { agent, to, record, back }, &review.review.why).await.map(|_| ())
 }
 
-#[expect(clippy::too_many_arguments, reason = "all that one entry is made of")]
 async fn give(
     context: &Context,
     caller: &Caller,
-    granted: steward_app_node::Granted,
-    agent: AgentRow,
-    to: Tier,
-    record: &Record,
+    granted: Granted,
+    step: Step,
     why: &str,
-    back: bool,
 ) -> Result<Box<AgentRow>, Error> {
+    let Step { agent, to, record, back } = step;
     let guard = agent.guard();
     let before = agent.tier;
     // A tier that was earned anew leaves nothing to appeal for.

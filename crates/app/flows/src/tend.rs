@@ -38,7 +38,7 @@ pub async fn tend(runner: &Runner, policies: &Path, tended: &mut Tended) -> Resu
     let counted = context.record_counted_denials(false).await;
     let loaded = load(context, policies, tended).await;
     let ended = steward_app_reviews::end_due(context).await.map(|_| ());
-    let decided = reviews::tend(context).await;
+    let decided = reviews::tend(runner).await;
     looked_after.and(ended).and(decided).and(settled).and(counted).and(loaded)
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use steward_clock::{Clock, Dice, Timestamp};
 use steward_identity::Issuers;
 use steward_ledger::kind;
-use steward_naming::{ActionId, Namespace};
+use steward_naming::{ActionId, Namespace, ReviewId};
 use steward_permit::{Action, ActionName, Actor, Denial, DenialCode, Permit, Resource, ResourceKind};
 use steward_policy::{Gives, Question};
 use steward_review::Step;
@@ -98,6 +98,11 @@ pub struct Granted {
 }
 
 impl Granted {
+    /// The review that it uses up, if a person approved it.
+    pub fn review(&self) -> Option<&ReviewId> {
+        self.uses.as_ref().map(|row| &row.review.id)
+    }
+
     /// The decision's id, which is also the effect's.
     pub fn id(&self) -> ActionId {
         self.permit.ruling().id.clone()

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension as _, params};
 use steward_clock::Timestamp;
 use steward_ledger::kind;
 use steward_naming::{KeyId, Namespace, ReviewId, RunId};
+use steward_permit::ReviewKind;
 use steward_review::Status;
 use steward_seal::Digest;
 use steward_store::{Migration, Reader, StoreError};
@@ -144,6 +145,17 @@ pub fn open_reviews_of_agent(reader: &Reader<'_>, agent: &str) -> Result<Vec<Rev
     let sql = format!("{REVIEW} WHERE agent = ?1 AND run IS NULL AND status IN ('pending', 'approved') ORDER BY id");
     let mut statement = reader.sql().prepare_cached(&sql)?;
     Ok(statement.query_map([agent], review_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The open reviews of a kind, about one thing.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn open_reviews_about(reader: &Reader<'_>, kind: ReviewKind, resource: &str) -> Result<Vec<ReviewRow>, StoreError> {
+    let sql = format!("{REVIEW} WHERE kind = ?1 AND status IN ('pending', 'approved') ORDER BY id");
+    let mut statement = reader.sql().prepare_cached(&sql)?;
+    let rows: Vec<ReviewRow> = statement.query_map([kind.as_str()], review_row)?.collect::<Result<_, _>>()?;
+    Ok(rows.into_iter().filter(|row| row.review.asked.resource == resource).collect())
 }
 
 /// The reviews whose time is over, of those that can still become something else.

@@ -285,7 +285,11 @@ async fn attempt_step(
             written.extend(lock_after(&effects, &lock, until).map(|after| (after.row(), lock.guard())));
         }
         if let Some(credential) = credential.filter(|c| c.revoked_at.is_none()) {
-            written.extend(credential_after(&effects, &credential, until, now).map(|c| (c.row(), credential.guard())));
+            let next = credential_after(&effects, &credential, until, now);
+            // Whatever was decided before the run came to be held has this row as its guard, and is decided again.
+            let is_held = before.state.held.is_none() && after.state.held.is_some();
+            let next = next.or_else(|| is_held.then(|| credential.clone()));
+            written.extend(next.map(|c| (c.row(), credential.guard())));
         }
     }
     let joined = join(&after, &effects)?;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A tool that is pinned is not allowed yet, and one that is pinned anew with another definition is no longer allowed: somebody looks
-//! at it first.
+//! at it first. What a person approved in the inbox stays allowed, unless something in it is suspicious.
 //!
 //! Deliberately absent: speaking to a server (flows), and judging what it says (gateway).
 
@@ -15,4 +15,4 @@ pub mod rows;
 mod verbs;
 
 pub use rows::{MIGRATIONS, ServerRow, ToolRow, Transport};
-pub use verbs::{MAX_SERVERS, NewServer, add, allow, definition, find, findings, pin, remove, servers};
+pub use verbs::{MAX_SERVERS, NewServer, add, allow, definition, find, findings, pin, remove, repin, servers};

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use steward_app_node::{Caller, Context, Error, Granted, Kind, Problem, code};
+use steward_app_node::{Caller, Context, Error, Granted, Kind, Problem, code, rows::open_reviews_about, void};
 use steward_gateway::{Change as Changed, Finding, PinnedTool, ToolDefinition, compare, inspect_all};
 use steward_ledger::kind;
 use steward_naming::{Label, visible};
-use steward_permit::{DenialCode, ResourceKind, Tier};
+use steward_permit::{DenialCode, ResourceKind, ReviewKind, Tier};
 use steward_seal::{Digest, json as seal_json};
-use steward_store::Guard;
+use steward_store::{Change, Guard};
 
 use crate::rows::{self, ServerRow, ToolRow, Transport};
 
@@ -237,7 +237,8 @@ pub async fn pin(
         change = change.guard(guard).row(row.row()).blob(bytes);
     }
     change = change.detail("added", json!(added)).detail("changed", json!(changed)).detail("removed", json!(removed));
-    context.commit(change).await?;
+    context.commit(voided(context, change, &server.name, "an administrator pinned the tools")?).await?;
+    context.tell_reviewed();
     context.store.read(|reader| Ok(rows::tools_of(reader, &context.namespace, &server.name)?))
 }
 
@@ -265,7 +266,7 @@ pub async fn allow(
         let message = format!("{what} of `{0}`; `steward tool show {0}` names what is pinned", server.name);
         return Err(Error::not_found(message));
     }
-    let findings = findings(context, &server.name)?;
+    let findings = findings(context, &server.name, &[])?;
     let suspicious: Vec<Problem> = findings
         .iter()
         .filter(|(name, _)| chosen.iter().any(|row| row.name == *name))
@@ -315,15 +316,78 @@ pub async fn remove(context: &Context, caller: &Caller, server: &str) -> Result<
     for tool in &tools {
         change = change.guard(tool.guard()).row(tool.gone());
     }
-    context.commit(change).await?;
+    context.commit(voided(context, change, &server.name, "the server was removed")?).await?;
+    context.tell_reviewed();
     Ok(server)
 }
 
-/// What is suspicious in the pinned tools of a server, found anew: beside those of other servers, too.
+/// What waits for a person about a server's tools ends with a change.
+fn voided(context: &Context, mut change: Change, server: &Label, why: &str) -> Result<Change, Error> {
+    let open = context.store.read(|reader| open_reviews_about(reader, ReviewKind::Tool, server.as_str()))?;
+    for (row, guard) in open.iter().filter_map(|row| void(row, why, context.now())) {
+        change = change.guard(guard).row(row);
+    }
+    Ok(change)
+}
+
+/// Pins tools as their server describes them now, which a person approved: each with the row as it was. One in which nothing is
+/// suspicious stays allowed from the tier that it was allowed from; another must be allowed anew. Gives those that must.
+///
+/// # Errors
+/// Something else changed one of them, or it cannot be recorded.
+pub async fn repin(
+    context: &Context,
+    granted: Granted,
+    server: &ServerRow,
+    tools: &[(ToolRow, ToolDefinition)],
+    by: &str,
+) -> Result<Vec<String>, Error> {
+    let node = Caller::node(&context.namespace);
+    let instead: Vec<ToolDefinition> = tools.iter().map(|(_, now)| now.clone()).collect();
+    let suspicious = findings(context, &server.name, &instead)?;
+    let names: Vec<&str> = tools.iter().map(|(row, _)| row.name.as_str()).collect();
+    let mut change = context.change(&node, granted, kind::TOOL_PINNED, server.name.as_str()).guard(server.guard());
+    let mut again = Vec::new();
+    for (row, now) in tools {
+        let bytes = seal_json::canonical(&now.to_value()).map_err(Error::invalid)?;
+        let is_plain = suspicious.iter().all(|(name, _)| *name != row.name);
+        if !is_plain {
+            again.push(row.name.clone());
+        }
+        let after = ToolRow {
+            pin: now.digest(),
+            definition: Digest::of(&bytes),
+            pinned_by: by.to_owned(),
+            pinned_at: context.now(),
+            tier: row.tier.filter(|_| is_plain),
+            allowed_by: row.allowed_by.clone().filter(|_| is_plain),
+            ..row.clone()
+        };
+        change = change.guard(row.guard()).row(after.row()).blob(bytes);
+    }
+    let none: [&str; 0] = [];
+    change = change
+        .detail("added", json!(none))
+        .detail("changed", json!(names))
+        .detail("removed", json!(none))
+        .detail("to_allow_anew", json!(again));
+    context.commit(change).await?;
+    Ok(again)
+}
+
+/// What is suspicious in the tools of a server as they were pinned, or as they are in `instead`: beside those of other servers, too.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn findings(context: &Context, server: &Label) -> Result<Vec<(String, Finding)>, Error> {
+pub fn findings(
+    context: &Context,
+    server: &Label,
+    instead: &[ToolDefinition],
+) -> Result<Vec<(String, Finding)>, Error> {
+    let now = |reader: &steward_store::Reader<'_>, row: &ToolRow| {
+        let other = instead.iter().find(|tool| tool.name() == row.name);
+        other.map_or_else(|| definition(reader, row), |other| Ok(other.clone()))
+    };
     context.store.read(|reader| {
         let all = rows::tools(reader, &context.namespace)?;
         let others: Vec<(&str, &str)> = all
@@ -332,7 +396,7 @@ pub fn findings(context: &Context, server: &Label) -> Result<Vec<(String, Findin
             .map(|row| (row.server.as_str(), row.name.as_str()))
             .collect();
         let own: Result<Vec<ToolDefinition>, Error> =
-            all.iter().filter(|row| row.server == *server).map(|row| definition(reader, row)).collect();
+            all.iter().filter(|row| row.server == *server).map(|row| now(reader, row)).collect();
         Ok(inspect_all(&own?, &others))
     })
 }

@@ -100,7 +100,7 @@ words!(
 
 words!(
     /// What kind of decision a person must make.
-    ReviewKind, "a kind of review; they are plan, action, criterion, escalation, promotion, appeal, outcome and tool", {
+    ReviewKind, "a kind of review; they are plan, action, criterion, escalation, promotion, appeal, reinstatement, outcome and tool", {
         /// Whether a plan may be carried out.
         Plan = "plan",
         /// Whether one action may be done.
@@ -113,6 +113,8 @@ words!(
         Promotion = "promotion",
         /// Whether an agent gets the tier back that was taken from it.
         Appeal = "appeal",
+        /// Whether an agent that was revoked comes back.
+        Reinstatement = "reinstatement",
         /// Whether an effect happened of which the node does not know it.
         Outcome = "outcome",
         /// Whether what a server says of its tool now is good, too.

@@ -136,6 +136,9 @@ pub struct RunDetail {
     pub artifacts: Vec<ArtifactRecord>,
     /// Its live children.
     pub children: Vec<String>,
+    /// The reviews that it waits for: nothing of it goes on before a person decided them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
     /// What happened, in order: the entries after `after`, or all.
     pub events: Vec<RunEvent>,
 }

@@ -222,17 +222,13 @@ async fn act(runner: &Runner, id: &RunId, live: &Live, call: &Call, by: Option<&
         };
         match attempt_act(runner, live, &standing, &asked).await {
             Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => {}
-            // A person must approve it: whoever asked waits with it, and then it is asked again, from the packet on.
-            Err(Error { code: code::NEEDS_REVIEW, review: Some(review), .. }) => {
-                let row = Box::pin(waiting::decided(runner, id, live, &review)).await?;
-                if let Some(error) = waiting::refusal(&row) {
+            // A person must approve it, or the run came to be held after this call was let in: whoever asked waits with it, and
+            // then it is asked again, from the packet on.
+            Err(Error { code: code::NEEDS_REVIEW, review, .. }) => {
+                let decided = Box::pin(waiting::until_decided(runner, id, live, review.as_deref())).await;
+                if let Err(error) = decided {
                     return Err(charged(runner, id, error).await);
                 }
-                attempt = 0;
-            }
-            // The run came to be held after this call was let in.
-            Err(Error { code: code::NEEDS_REVIEW, .. }) => {
-                Box::pin(waiting::while_held(runner, id, live)).await?;
                 attempt = 0;
             }
             Err(error) => return Err(charged(runner, id, error).await),

@@ -33,6 +33,7 @@ use super::{
     call::{self, Standing},
     leases::may_have,
     runner::{Live, Runner},
+    waiting,
 };
 
 /// The action.
@@ -308,18 +309,29 @@ impl Runner {
 
     /// One model, once.
     async fn ask_one(self: &Arc<Self>, asking: &Asking, model: &ModelRow, request: &Request) -> Result<Said, Failed> {
-        for attempt in 1_u32.. {
+        let live = match asking {
+            Asking::Run(run, _) => self.live(run),
+            Asking::Outside(_) => None,
+        };
+        let mut attempt = 0;
+        while attempt < ATTEMPTS {
+            attempt += 1;
             let begun = match self.begin(asking, model, request).await {
                 Ok(begun) => begun,
                 Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => continue,
+                // A person decides first, as of any call of a run. Whoever hangs up meanwhile has asked for nothing.
+                Err(Error { code: code::NEEDS_REVIEW, review, .. })
+                    if let (Asking::Run(run, _), Some(live)) = (asking, &live) =>
+                {
+                    let decided = Box::pin(waiting::until_decided(self, run, live, review.as_deref())).await;
+                    decided.map_err(Failed::Refused)?;
+                    attempt = 0;
+                    continue;
+                }
                 Err(error) => return Err(Failed::Refused(error)),
             };
-            let live = match asking {
-                Asking::Run(run, _) => self.live(run),
-                Asking::Outside(_) => None,
-            };
             // It runs to its end whoever hangs up: what it cost is to be known.
-            let runner = Arc::clone(self);
+            let (runner, live) = (Arc::clone(self), live.clone());
             let asked = tokio::spawn(async move { runner.carry_out(begun, live).await });
             return asked.await.unwrap_or_else(|error| Err(Failed::Refused(Error::broken(error))));
         }

@@ -3,19 +3,24 @@
 //! A revocation is final until a person reinstates; the agent comes back one tier lower (GOV-9). A halt is on record before anything
 //! is ended, and its row is a guard of every effect, so that nothing begins in between (SEC-5).
 //!
-//! Deliberately absent: reviews (an appeal, a second person), which come with their inbox.
+//! Deliberately absent: an appeal against a tier that was taken (`standing`).
 
+use serde_json::json;
 use steward_app_agents::rows::{self as agents, AgentRow, Status};
-use steward_app_node::{Caller, Context, Error, Halt, Kind, code, rows::open_reviews_of_agent, void};
+use steward_app_node::{
+    Caller, Case, Context, Error, Granted, Halt, Kind, ReviewRow, code, rows::open_reviews_of_agent, void,
+};
 use steward_app_runs::{
     Joined, LockRow, Reinstated, RevocationRow, RunFilter, RunRow, Stepped, live_runs, lock, open_revocation, runs,
 };
 use steward_clock::mishap;
 use steward_governor::{Command, Ending, Reason};
 use steward_ledger::kind;
-use steward_naming::{Name, RevocationId, RunId};
-use steward_permit::{ResourceKind, Tier};
-use steward_store::Change;
+use steward_naming::{Name, ReviewId, RevocationId, RunId};
+use steward_permit::{ResourceKind, ReviewKind, Tier};
+use steward_policy::Question;
+use steward_seal::{Digest, json::canonical};
+use steward_store::{Change, Refusal};
 
 use super::{runner::Runner, view::find};
 
@@ -133,32 +138,77 @@ impl Runner {
         Ok(())
     }
 
-    /// Takes the revocation of an agent back: it may work again, one tier lower.
+    /// Takes the revocation of an agent back: it may work again, one tier lower. Who may only ask for it has a person asked, and the node
+    /// does it when they approved.
     ///
     /// # Errors
-    /// It is not allowed, there is no such agent, or it is not revoked.
+    /// It is not allowed, or not before a person approved it; there is no such agent, or it is not revoked.
     pub async fn reinstate(&self, caller: &Caller, agent: &str, why: &str) -> Result<RevocationRow, Error> {
         let why = reason(why)?;
         let context = &self.context;
         let name = Name::resolve(agent, &context.namespace)?;
-        let action = context.action("agent.reinstate", ResourceKind::Agent, name.to_string())?;
-        let granted = context.permit(caller, action, Some(name.to_string())).await?;
-        let Found { agent: row, open, .. } = look(context, &name)?;
-        let open = open.ok_or_else(|| {
-            Error::new(
-                Kind::Taken,
-                code::INVALID_REQUEST,
-                format!("`{name}` is not revoked; there is nothing to take back"),
-            )
-        })?;
+        let open = context.store.read(|reader| open_revocation(reader, &name))?;
+        // Who asks whether anything can be taken back is decided first: a refusal tells nothing of the agent.
+        let question = question(context, caller, &name, open.as_ref())?;
+        let case = async {
+            let Found { agent: row, open, .. } = look(context, &name)?;
+            let open = open.ok_or_else(|| not_revoked(&name))?;
+            let tier = one_lower(row.tier);
+            let document = json!({
+                "agent": name.to_string(), "revocation": open.id, "reason": open.reason.as_str(), "details": open.details,
+                "by": open.by, "at": open.at.to_string(), "run": open.run, "tier": row.tier, "tier_after": tier,
+            });
+            Ok(Case {
+                kind: Some(ReviewKind::Reinstatement),
+                why: format!("`{name}` back, as {tier}: {why}"),
+                document: Some(canonical(&document).map_err(Error::broken)?),
+                agent: Some(name.to_string()),
+                tier: Some(tier),
+                ..Case::default()
+            })
+        };
+        match context.decide_case(caller, question, &Refusal::default(), case).await? {
+            Ok(granted) => self.give_back(caller, granted, &name, &why, &caller.actor.full_name()).await,
+            Err((denial, noted)) => Err(noted.tell(Error::from(&denial))),
+        }
+    }
+
+    /// Does what a person approved: the agent comes back, if it is still for the revocation that was looked at.
+    ///
+    /// # Errors
+    /// The approval is for something that is no more, or it cannot be recorded.
+    pub(crate) async fn carry_out_reinstatement(&self, review: &ReviewRow) -> Result<(), Error> {
+        let context = &self.context;
+        let name: Name =
+            review.review.agent.as_deref().ok_or_else(|| Error::broken("a reinstatement is an agent's"))?.parse()?;
+        let open = context.store.read(|reader| open_revocation(reader, &name))?;
+        let open = open.ok_or_else(|| not_revoked(&name))?;
+        let node = Caller::node(&context.namespace);
+        let granted = context.decide_by(&node, question(context, &node, &name, Some(&open))?, review).await?;
+        let by = review.approved_by().join(", ");
+        self.give_back(&node, granted, &name, &review.review.why, &by).await.map(|_| ())
+    }
+
+    async fn give_back(
+        &self,
+        caller: &Caller,
+        granted: Granted,
+        name: &Name,
+        why: &str,
+        by: &str,
+    ) -> Result<RevocationRow, Error> {
+        let context = &self.context;
+        let Found { agent: row, open, .. } = look(context, name)?;
+        let open = open.ok_or_else(|| not_revoked(name))?;
         let (tier, before) = (one_lower(row.tier), row.tier);
-        let reinstated = Reinstated { by: caller.actor.full_name(), reason: why.clone(), at: context.now(), tier };
+        let reinstated = Reinstated { by: by.to_owned(), reason: why.to_owned(), at: context.now(), tier };
         let (agent_guard, open_guard) = (row.guard(), open.guard());
         let lost = (tier != before).then_some(before);
         let since = if lost.is_some() { Some(context.now()) } else { row.tier_since };
         let tier_before = lost.or(row.tier_before);
         let back = AgentRow { status: Status::Active, tier, tier_since: since, tier_before, ..row };
         let revocation = RevocationRow { reinstated: Some(reinstated), ..open };
+        let used = granted.review().cloned();
         let change = context
             .change(caller, granted, kind::AGENT_REINSTATED, name.to_string())
             .guard(agent_guard)
@@ -169,8 +219,10 @@ impl Runner {
             .detail("reason", why)
             .detail("tier_before", before.as_str())
             .detail("tier", tier.as_str());
+        let change = voided_but(context, change, name, used.as_ref(), "the agent was reinstated")?;
         let done = context.commit(change).await?;
         mishap::at("agent.reinstated").map_err(Error::broken)?;
+        context.tell_reviewed();
         Ok(RevocationRow { entry_seq: done.recorded.seq, ..revocation })
     }
 
@@ -264,10 +316,38 @@ impl Runner {
     }
 }
 
+/// The step as an action: bound to the revocation that it takes back.
+fn question(context: &Context, caller: &Caller, name: &Name, open: Option<&RevocationRow>) -> Result<Question, Error> {
+    let action = context.action("agent.reinstate", ResourceKind::Agent, name.to_string())?;
+    let action = match open {
+        Some(open) => action.with_arguments(Digest::of(open.id.as_str().as_bytes())),
+        None => action,
+    };
+    Ok(context.question(caller, action, Some(name.to_string())))
+}
+
+fn not_revoked(name: &Name) -> Error {
+    let message = format!("`{name}` is not revoked; there is nothing to take back");
+    Error::new(Kind::Taken, code::INVALID_REQUEST, message)
+}
+
 /// What waits for a person about an agent, and for no run, ends with a change: nobody approves anything of an agent that is revoked.
-pub(crate) fn voided(context: &Context, mut change: Change, agent: &Name, why: &str) -> Result<Change, Error> {
+pub(crate) fn voided(context: &Context, change: Change, agent: &Name, why: &str) -> Result<Change, Error> {
+    voided_but(context, change, agent, None, why)
+}
+
+/// The same, but for a review that the change itself uses.
+fn voided_but(
+    context: &Context,
+    mut change: Change,
+    agent: &Name,
+    used: Option<&ReviewId>,
+    why: &str,
+) -> Result<Change, Error> {
     for row in context.store.read(|reader| open_reviews_of_agent(reader, &agent.to_string()))? {
-        // What the change itself uses is not voided by it.
+        if Some(&row.review.id) == used {
+            continue;
+        }
         if let Some((row, guard)) = void(&row, why, context.now()) {
             change = change.guard(guard).row(row);
         }

@@ -4,13 +4,14 @@
 
 use serde_json::Value;
 use steward_app_actions::rows::effects_of_run;
-use steward_app_node::{Caller, Context, Error};
+use steward_app_node::{Caller, Context, Error, rows::open_reviews_of_run};
 use steward_app_runs::{HandoffRow, RunFilter, RunRow, events, latest_handoff};
 use steward_clock::Timestamp;
 use steward_governor::Artifact;
 use steward_ledger::{Body, kind};
-use steward_naming::{Label, RunId, visible};
+use steward_naming::{Label, ReviewId, RunId, visible};
 use steward_permit::ResourceKind;
+use steward_review::Status;
 use steward_seal::Digest;
 use steward_store::EntryRow;
 
@@ -32,6 +33,8 @@ pub struct RunView {
     pub report: Option<Value>,
     /// What it wrote.
     pub artifacts: Vec<Artifact>,
+    /// The reviews that it waits for.
+    pub waits_for: Vec<ReviewId>,
     /// What happened, in order.
     pub events: Vec<Event>,
 }
@@ -123,7 +126,13 @@ pub async fn run(context: &Context, caller: &Caller, id: &RunId, after: Option<u
             Some(id) => steward_app_runs::handoff(reader, id)?.map(|row| row.document),
         };
         let events = events(reader, &run.trace, after)?.iter().map(event).collect::<Result<_, Error>>()?;
+        let waits_for = open_reviews_of_run(reader, &id)?
+            .into_iter()
+            .filter(|row| row.review.status == Status::Pending)
+            .map(|row| row.review.id)
+            .collect();
         Ok(RunView {
+            waits_for,
             plan: document(run.state.plan.as_ref().map(steward_governor::Plan::digest))?,
             handoff: document(handoff)?,
             report: document(run.report)?,

@@ -108,6 +108,23 @@ pub(crate) async fn decided(runner: &Runner, id: &RunId, live: &Live, review: &R
     decided
 }
 
+/// Waits for a person, because what was asked for is not done before they decided: in a review, or because the run is held. Then it
+/// can be asked again.
+///
+/// # Errors
+/// They said no, nobody decided in time, or the run ended.
+pub(crate) async fn until_decided(
+    runner: &Runner,
+    id: &RunId,
+    live: &Live,
+    review: Option<&ReviewId>,
+) -> Result<(), Error> {
+    match review {
+        None => while_held(runner, id, live).await,
+        Some(review) => refusal(&decided(runner, id, live, review).await?).map_or(Ok(()), Err),
+    }
+}
+
 /// The review of a run about exactly this: the one that is there, or a new one.
 async fn ask(runner: &Runner, run: &RunRow, asked: Asked, case: Case) -> Result<ReviewRow, Error> {
     let context = &runner.context;

@@ -1,8 +1,11 @@
 //! Who may call what: pinned is not allowed, and allowed is from a tier on, within a packet, in EXECUTE.
 
 use serde_json::json;
+use steward_app_flows::reviews;
+use steward_app_node::rows::{self, ReviewFilter};
 use steward_ledger::kind;
-use steward_permit::Tier;
+use steward_permit::{Role, Tier};
+use steward_review::Status;
 
 use crate::{
     common::node,
@@ -204,5 +207,52 @@ async fn what_is_no_tool_of_the_run_is_refused_with_the_names_of_those_that_are(
     assert!(error.message.contains(&format!("`{READ}`")) && !error.message.contains("(nothing)"), "{error}");
     assert_eq!(refused(&node), of_reader("no_such_tool", "(nothing)", "OUT_OF_SCOPE"));
     assert_eq!(node.run(&id).state.spent.total, 1, "it is the agent's error");
+    end(&node, &id, &agent).await;
+}
+
+#[tokio::test]
+async fn each_call_of_an_architect_waits_for_a_person() {
+    let (node, olivia) = node().await;
+    let rita = node.person("rita", &[Role::Reviewer]).await;
+    node.agent("architect", Tier::T4).await;
+    let server = Server::saying("a page");
+    added(&node, "wiki", &server).await;
+    allow(&node, "read_page", Some(Tier::T0)).await;
+    let decide = async |yes: bool| {
+        let filter = ReviewFilter { status: Some(Status::Pending), limit: 1, ..ReviewFilter::default() };
+        let review = loop {
+            let rows = node.context().store.read(|reader| rows::reviews(reader, &filter)).expect("it reads");
+            match rows.first() {
+                Some(row) => break row.review.clone(),
+                None => tokio::task::yield_now().await,
+            }
+        };
+        let by = node.again(&rita);
+        match yes {
+            true => reviews::approve(node.runner(), &by, &review.id, "I read it").await.expect("approved"),
+            false => reviews::reject(node.runner(), &by, &review.id, "not this page").await.expect("rejected"),
+        };
+        review
+    };
+    let (id, mut agent) = planning(&node, &olivia, "architect", &["tool.call:**"]).await;
+    let plan = agent.ask("submit_plan", json!({"summary": "Look.", "steps": [{"step": "look"}]})).await;
+    assert_eq!(decide(true).await.kind.as_str(), "plan");
+    assert_eq!(agent.answer(plan).await.expect("told")["phase"], "EXECUTE");
+    for page_id in ["a", "b"] {
+        let number = agent.ask(READ, page(page_id)).await;
+        let review = decide(page_id == "a").await;
+        assert_eq!((review.kind.as_str(), review.asked.resource.as_str()), ("action", "wiki/read_page"));
+        let said = agent.answer(number).await.expect("told");
+        match page_id {
+            "a" => assert_eq!(said["result"]["status"], "succeeded", "{said}"),
+            _ => assert_eq!(said["error"]["code"], "REVIEW_REFUSED", "{said}"),
+        }
+    }
+    assert_eq!(server.calls(), [("read_page".to_owned(), page("a"))], "what was approved, and nothing else");
+    // What was approved once is asked again the next time.
+    let number = agent.ask(READ, page("a")).await;
+    decide(false).await;
+    assert_eq!(agent.answer(number).await.expect("told")["error"]["code"], "REVIEW_REFUSED");
+    assert_eq!(server.calls().len(), 1);
     end(&node, &id, &agent).await;
 }

@@ -1,10 +1,15 @@
 //! Agents that ask: who may, what is on record, and that a provider's key never leaves the node.
 
+use std::{pin::pin, task::Poll};
+
 use serde_json::json;
 use steward_app_flows::runs::{Asking, Said};
-use steward_app_node::Kind;
+use steward_app_node::{
+    Kind,
+    rows::{ReviewFilter, reviews},
+};
 use steward_ledger::kind;
-use steward_permit::Tier;
+use steward_permit::{Role, Tier};
 
 use crate::{
     common::{KEY, ask, calls, end, entries, everything, listen, model, node, question, run, settled, streamed},
@@ -51,7 +56,7 @@ async fn a_stream_is_passed_on_piece_by_piece_and_counted() {
 }
 
 #[tokio::test]
-async fn who_is_held_asks_no_model_and_pays_nothing_for_it() {
+async fn who_is_held_asks_no_model_before_a_person_looked_and_pays_nothing_for_waiting() {
     let (node, olivia) = node().await;
     let provider = Provider::saying("hello").await;
     model(&node, "fast", &provider, |_| {}).await;
@@ -61,9 +66,23 @@ async fn who_is_held_asks_no_model_and_pays_nothing_for_it() {
     let mut agent = node.next_agent().await;
     agent.begin().await;
     agent.call("report_problem", json!({"message": "the source is gone"})).await;
-    let error = ask(&node, &id, question("fast")).await.expect_err("a person looks first");
-    assert_eq!(error.code, "NEEDS_REVIEW", "{error}");
-    assert_eq!((calls(&node).len(), node.run(&id).state.spent.total), (0, 1), "nothing is sent, and nothing charged");
+    let rita = node.person("rita", &[Role::Reviewer]).await;
+    let mut asked = pin!(ask(&node, &id, question("fast")));
+    let review = loop {
+        let polled = std::future::poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "a person looks first");
+        tokio::task::yield_now().await;
+        let filter = ReviewFilter { limit: 1, ..ReviewFilter::default() };
+        let rows = node.context().store.read(|reader| reviews(reader, &filter)).expect("it reads");
+        if let Some(row) = rows.first() {
+            break row.review.id.clone();
+        }
+    };
+    let spent = || (calls(&node).len(), provider.count(), node.run(&id).state.spent.total);
+    assert_eq!(spent(), (0, 0, 1), "nothing is sent, and nothing charged");
+    steward_app_flows::reviews::approve(node.runner(), &node.again(&rita), &review, "go on").await.expect("approved");
+    asked.await.expect("an answer");
+    assert_eq!(spent(), (1, 1, 1));
     end(&node, &id, &agent).await;
 }
 

@@ -103,11 +103,17 @@ async fn a_reinstated_agent_comes_back_one_tier_lower() {
         assert_eq!((error.kind, error.code), (Kind::Taken, "INVALID_REQUEST"));
         revoke(&node, &olivia, agent).await.expect("revoked");
         let theirs = node.runner().reinstate(&node.again(&olivia), agent, "a mistake").await;
-        assert_eq!(theirs.expect_err("refused").code, "NOT_PERMITTED", "who revokes does not reinstate");
+        let theirs = theirs.expect_err("a person decides");
+        assert_eq!(theirs.code, "NEEDS_REVIEW", "an operator asks, and does not reinstate");
         assert_eq!(standing(&node, agent), (before, Status::Revoked));
         assert_eq!(reinstate(&node, agent).await.expect("reinstated"), after);
         assert_eq!((standing(&node, agent), revocation(&node, agent)), ((after, Status::Active), None));
         assert!(reinstate(&node, agent).await.is_err(), "once");
+        let asked = node.context().store.read(|reader| {
+            steward_app_node::rows::review(reader, &node.context().namespace, &theirs.review.expect("a review"))
+        });
+        let asked = asked.expect("it reads").expect("there").review;
+        assert_eq!(asked.status, steward_review::Status::Voided, "what was asked is over: {}", asked.answer());
     }
     assert_eq!(entries(&node, kind::AGENT_REINSTATED)[2].detail["tier_before"], "T2");
 }

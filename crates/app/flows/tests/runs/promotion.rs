@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use steward_app_flows::{
-    reviews,
+    Tended, reviews,
     standing::{self, Promoted},
+    tend,
 };
 use steward_app_node::rows::ReviewFilter;
 use steward_ledger::kind;
@@ -78,6 +79,26 @@ async fn a_record_and_a_person_make_a_tier() {
     // The record begins anew.
     let again = standing::promote(node.context(), &node.again(&olivia), "watcher", "please").await;
     assert!(again.expect_err("too short").message.contains("has 0 and 0"));
+}
+
+#[tokio::test]
+async fn where_policy_asks_no_person_the_record_makes_a_tier() {
+    let (node, olivia, _, _) = house().await;
+    node.edit_policies(|sources| {
+        let reviews = sources.policies.iter_mut().find(|source| source.name == "reviews.cedar").expect("shipped");
+        let (before, after) = reviews.text.split_once("Action::\"agent.promote\"").expect("its policy");
+        let after = after.replacen(" && context.approved", "", 1);
+        reviews.text = format!("{before}Action::\"agent.promote\"{after}");
+    });
+    tend(node.runner(), &node.home().policies(), &mut Tended::default()).await.expect("in force");
+    for times in 0..5 {
+        assert_eq!(stands(&node, "watcher").0, Tier::T0, "{times}");
+        run(&node, &olivia, 3, true).await;
+    }
+    assert_eq!((stands(&node, "watcher").0, waiting(&node).len()), (Tier::T1, 0));
+    let promoted = entries(&node, kind::AGENT_PROMOTED).pop().expect("on record");
+    assert_eq!(promoted.actor.name, "acme.internal", "the node, by the record");
+    assert_eq!(promoted.detail["record"]["consecutive_compliant"], 5);
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use steward_review::Status;
 use steward_testkit::{Known, Played, TestNode};
 
 use crate::common::{
-    begun, entries, executing, message, node, over, packet, packet_with, plan, planning, report, until, verdict,
+    begun, entries, executing, message, node, over, packet, packet_with, plan, planning, report, standing, until,
+    verdict,
 };
 
 /// A node with an operator, two reviewers, and an agent of each of the tiers that people look after.
@@ -73,6 +74,8 @@ async fn an_executors_plan_waits_for_a_reviewer() {
     let document: Value = serde_json::from_slice(&documents.document.expect("the plan")).expect("JSON");
     assert_eq!(document["steps"][0]["artifact"], "/reports/week.md", "the whole plan");
     assert_eq!(node.run(&id).state.phase.as_str(), "PLAN", "nothing goes on before");
+    let shown = async || steward_app_flows::runs::run(node.context(), &node.again(&olivia), &id, None).await;
+    assert_eq!(shown().await.expect("shown").waits_for, std::slice::from_ref(&review.review.id));
 
     let theirs = approve(&node, &olivia, &review.review.id).await.expect_err("she started the run");
     assert_eq!(theirs.code, "FORBIDDEN", "who started a run approves nothing of it");
@@ -339,6 +342,93 @@ async fn a_run_that_is_held_waits_for_a_person() {
         }
         assert_eq!(entries(&node, kind::RUN_LOOKED).len(), usize::from(yes), "that a person looked is on record");
     }
+}
+
+#[tokio::test]
+async fn what_was_decided_before_a_run_came_to_be_held_waits_too() {
+    let (node, olivia, rita, _) = house().await;
+    let packet = packet_with("scribe", "/escalation_rules", json!([{"when": "first_error", "then": "review"}]));
+    let (id, mut agent) = executing(&node, &olivia, &packet).await;
+    let held = node.hold_writer();
+    let problem = agent.ask("report_problem", json!({"message": "the source is gone"})).await;
+    let settle = async || {
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    settle().await;
+    let number = agent.ask("fs.write", report()).await;
+    settle().await;
+    assert!(node.run(&id).state.held.is_none(), "both are on their way");
+    drop(held);
+    assert_eq!(agent.answer(problem).await.expect("told")["ok"], true);
+    let review = asked(&node).await.review;
+    assert_eq!(review.kind.as_str(), "escalation");
+    settle().await;
+    let done = || {
+        let intended = entries(&node, kind::ACTION_INTENDED).len();
+        (intended, entries(&node, kind::ACTION_PUBLISHING).len(), node.file("scribe", "/reports/week.md").is_some())
+    };
+    assert_eq!(done(), (0, 0, false), "a person looks first");
+    approve(&node, &rita, &review.id).await.expect("a reviewer");
+    assert_eq!(agent.answer(number).await.expect("told")["result"]["status"], "succeeded");
+    assert_eq!(done(), (1, 1, true));
+    agent.call("finish", json!({})).await;
+    agent.exit(0);
+    assert_eq!(verdict(&over(&node, &id, &agent).await).1, "COMPLETED");
+}
+
+#[tokio::test]
+async fn an_operator_asks_for_an_agent_and_a_reviewer_gives_it_back() {
+    for yes in [true, false] {
+        let (node, olivia, rita, _) = house().await;
+        let reinstate = async || node.runner().reinstate(&node.again(&olivia), "scribe", "it was the network").await;
+        let nothing = reinstate().await.expect_err("it is not revoked");
+        assert_eq!(nothing.code, "INVALID_REQUEST", "{nothing}");
+        node.runner().revoke(&node.again(&olivia), "scribe", "seen elsewhere").await.expect("revoked");
+        let waits = reinstate().await.expect_err("a person decides").review.expect("a review");
+        assert_eq!(reinstate().await.expect_err("still").review.expect("a review"), waits, "it is asked once");
+        let review = row(&node, &waits).review;
+        assert_eq!(review.kind.as_str(), "reinstatement");
+        assert!(review.why.contains("it was the network"), "{}", review.why);
+        let (_, documents) = inbox::show(node.context(), &node.again(&rita), &waits).await.expect("she sees it");
+        let document: Value = serde_json::from_slice(&documents.document.expect("why it was revoked")).expect("JSON");
+        assert_eq!((&document["details"], &document["tier_after"]), (&json!("seen elsewhere"), &json!("T0")));
+        assert_eq!(approve(&node, &olivia, &waits).await.expect_err("she asked").code, "FORBIDDEN");
+        if yes {
+            let used = approve(&node, &rita, &waits).await.expect("a reviewer");
+            assert_eq!(used.review.status, Status::Used, "carried out at once");
+            assert_eq!(standing(&node, "scribe"), (Tier::T0, steward_app_agents::rows::Status::Active));
+            let back = entries(&node, kind::AGENT_REINSTATED).pop().expect("on record");
+            assert_eq!(back.detail["approved_by"], json!(["rita@acme.internal"]));
+        } else {
+            reject(&node, &rita, &waits).await.expect("a reviewer");
+            assert_eq!(reinstate().await.expect_err("she said no").code, "REVIEW_REFUSED");
+            assert_eq!(standing(&node, "scribe").1, steward_app_agents::rows::Status::Revoked);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_approval_to_reinstate_is_for_one_revocation() {
+    let (node, olivia, rita, _) = house().await;
+    let revoke = async || node.runner().revoke(&node.again(&olivia), "scribe", "seen elsewhere").await;
+    let ask = async || node.runner().reinstate(&node.again(&olivia), "scribe", "it was the network").await;
+    revoke().await.expect("revoked");
+    let first = ask().await.expect_err("it waits").review.expect("a review");
+    node.runner().reinstate(&node.admin().await, "scribe", "at once").await.expect("an administrator");
+    revoke().await.expect("again");
+    assert_eq!(approve(&node, &rita, &first).await.expect_err("for another").code, "REVIEW_OVER");
+    let second = ask().await.expect_err("it waits").review.expect("a review");
+    assert_ne!(first, second);
+    // The node dies between the approval and what follows from it: the background does it.
+    steward_app_reviews::approve(node.context(), &node.again(&rita), &second, "fine", false).await.expect("approved");
+    assert_eq!(standing(&node, "scribe").1, steward_app_agents::rows::Status::Revoked);
+    round(&node).await;
+    assert_eq!(standing(&node, "scribe").1, steward_app_agents::rows::Status::Active);
+    assert_eq!(row(&node, &second).review.status, Status::Used);
+    round(&node).await;
+    assert_eq!(entries(&node, kind::AGENT_REINSTATED).len(), 2, "once");
 }
 
 #[tokio::test]

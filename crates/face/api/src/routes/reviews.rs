@@ -26,7 +26,7 @@ use crate::{
 pub(crate) struct Which {
     /// `pending`, `approved`, `rejected`, `expired`, `voided` or `used`.
     status: Option<String>,
-    /// `plan`, `action`, `criterion`, `escalation`, `promotion`, `appeal`, `outcome` or `tool`.
+    /// `plan`, `action`, `criterion`, `escalation`, `promotion`, `appeal`, `reinstatement`, `outcome` or `tool`.
     kind: Option<String>,
     /// About this agent: a full name.
     agent: Option<String>,
@@ -106,9 +106,13 @@ const fn consequences(kind: ReviewKind) -> (&'static str, &'static str) {
             "the effect is on record as done; nothing is done again",
             "a rejection puts it on record as not done; without an answer it stays unknown",
         ),
-        ReviewKind::Tool => {
-            ("what the server says of its tool now is pinned, and the tool can be used again", "the tool stays refused")
+        ReviewKind::Reinstatement => {
+            ("the agent may work again, one tier lower, at once", "the agent stays revoked, and may do nothing")
         }
+        ReviewKind::Tool => (
+            "what the server says of its tools now is pinned, and they can be used again; one in which something is suspicious must be allowed anew",
+            "the tools stay refused",
+        ),
     }
 }
 
@@ -208,16 +212,11 @@ pub(crate) async fn promote(
     Part(name): Part<String>,
     Body(why): Body<Reason>,
 ) -> Result<Json<TierChange>, Refused> {
-    let change = visit
-        .change(|context, caller| {
-            let (name, why) = (name.clone(), why.reason.clone());
-            async move {
-                let promoted = standing::promote(&context, &caller, &name, &why).await?;
-                changed(&context, &name, promoted)
-            }
-        })
-        .await?;
-    Ok(Json(change))
+    let change = visit.change(|context, caller| {
+        let (name, why) = (name.clone(), why.reason.clone());
+        async move { changed(&context, &name, standing::promote(&context, &caller, &name, &why).await?) }
+    });
+    Ok(Json(change.await?))
 }
 
 /// Asks that an agent gets the tier back that was taken from it.
@@ -227,16 +226,11 @@ pub(crate) async fn appeal(
     Part(name): Part<String>,
     Body(why): Body<Reason>,
 ) -> Result<Json<TierChange>, Refused> {
-    let change = visit
-        .change(|context, caller| {
-            let (name, why) = (name.clone(), why.reason.clone());
-            async move {
-                let promoted = standing::appeal(&context, &caller, &name, &why).await?;
-                changed(&context, &name, promoted)
-            }
-        })
-        .await?;
-    Ok(Json(change))
+    let change = visit.change(|context, caller| {
+        let (name, why) = (name.clone(), why.reason.clone());
+        async move { changed(&context, &name, standing::appeal(&context, &caller, &name, &why).await?) }
+    });
+    Ok(Json(change.await?))
 }
 
 /// Takes a tier from an agent, at once.

@@ -126,6 +126,7 @@ fn detail(view: RunView) -> Result<RunDetail, Error> {
             .map(|a| ArtifactRecord { path: a.path, digest: a.digest.to_string(), bytes: a.bytes })
             .collect(),
         children: view.run.state.children.iter().map(ToString::to_string).collect(),
+        waits_for: view.waits_for.iter().map(ToString::to_string).collect(),
         events: view
             .events
             .into_iter()

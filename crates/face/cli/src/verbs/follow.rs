@@ -79,6 +79,7 @@ mod tests {
             report: None,
             artifacts: Vec::new(),
             children: Vec::new(),
+            waits_for: Vec::new(),
             events: entries.iter().map(event).collect(),
         }
     }

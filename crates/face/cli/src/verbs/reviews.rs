@@ -240,12 +240,13 @@ fn whole(document: &ReviewDocument) -> String {
     let Some(text) = &document.text else {
         return format!("  {} bytes that are not text, {}\n", document.bytes, document.digest);
     };
-    // JSON is easier to read on many lines; what is bound is what was sent.
-    let pretty = serde_json::from_str::<serde_json::Value>(text)
-        .ok()
-        .filter(|value| value.is_object() || value.is_array())
-        .and_then(|value| serde_json::to_string_pretty(&value).ok());
-    clipped(pretty.as_deref().unwrap_or(text).lines().map(|line| format!("  {}", shown(line))))
+    clipped(pretty(text).as_deref().unwrap_or(text).lines().map(|line| format!("  {}", shown(line))))
+}
+
+/// JSON is easier to read on many lines; what is bound is what was sent.
+fn pretty(text: &str) -> Option<String> {
+    let value = serde_json::from_str::<serde_json::Value>(text).ok()?;
+    (value.is_object() || value.is_array()).then(|| serde_json::to_string_pretty(&value).ok()).flatten()
 }
 
 fn clipped(lines: impl Iterator<Item = String>) -> String {
@@ -265,6 +266,12 @@ fn difference(looks: Looks, was: &str, is: &str) -> String {
     if was == is {
         return "  nothing: it is what is there already\n".to_owned();
     }
+    // What stands on one line has no lines to compare.
+    let on_lines = match (was.trim_end().contains('\n'), is.trim_end().contains('\n')) {
+        (false, false) => pretty(was).zip(pretty(is)),
+        _ => None,
+    };
+    let (was, is) = on_lines.as_ref().map_or((was, is), |(was, is)| (was.as_str(), is.as_str()));
     let diff = TextDiff::from_lines(was, is);
     let text = diff.unified_diff().context_radius(AROUND).to_string();
     clipped(text.lines().map(|line| {

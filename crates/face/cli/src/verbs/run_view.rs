@@ -117,6 +117,12 @@ pub(crate) fn detail_view(detail: &RunDetail, advice: &str, looks: Looks) -> Str
     blocks.push(block(looks, "What it left", &artifacts));
     let children: Vec<(String, Word)> = detail.children.iter().map(|run| ("child".to_owned(), run.into())).collect();
     blocks.push(block(looks, "Its live children", &children));
+    let waits: Vec<(String, Word)> = detail
+        .waits_for
+        .iter()
+        .map(|review| (shown(review), Word::new(format!("steward review show {}", shown(review)), Ink::Warn)))
+        .collect();
+    blocks.push(block(looks, "What it waits for a person to decide", &waits));
     if let Some(report) = &detail.report {
         blocks.push(block(looks, "Its report", &report_lines(report)));
     }

@@ -95,6 +95,7 @@ fn a_run_with_everything_about_it() {
         })),
         artifacts: vec![ArtifactRecord { path: "/design.md".into(), digest: "sha256:00".into(), bytes: 3 }],
         children: vec!["run_2".into()],
+        waits_for: vec!["rev_1".to_owned()],
         events: vec![event()],
     };
     let text = detail_view(&detail, "do this", Looks::default());
