@@ -13,7 +13,7 @@ use steward_app_runs::consecutive_compliant;
 use steward_clock::Timestamp;
 use steward_ledger::kind;
 use steward_naming::{Name, ReviewId, RunId};
-use steward_permit::{Action, DenialCode, ResourceKind, ReviewKind, Tier};
+use steward_permit::{Action, ResourceKind, ReviewKind, Tier};
 use steward_policy::{Gives, Question};
 use steward_seal::{Digest, json::canonical};
 use steward_store::Refusal;
@@ -135,7 +135,7 @@ fn question(context: &Context, caller: &Caller, action: Action, agent: &AgentRow
 /// Whether somebody may ask for a step at all. A refusal is on record, and tells nothing of the agent's record.
 async fn may_ask(context: &Context, caller: &Caller, question: &Question) -> Result<(), Error> {
     let verdict = context.policy().engine.weigh(question);
-    if verdict.allowed || verdict.code == Some(DenialCode::NeedsReview) {
+    if verdict.could_be_allowed() {
         return Ok(());
     }
     match context.decide(caller, question.clone(), &Refusal::default()).await? {

@@ -34,6 +34,13 @@ pub struct Verdict {
     pub considered: usize,
 }
 
+impl Verdict {
+    /// Whether it is permitted, or would be once a person approved exactly that.
+    pub fn could_be_allowed(&self) -> bool {
+        self.allowed || self.code == Some(DenialCode::NeedsReview)
+    }
+}
+
 /// The policies in force. Shared freely between threads; replaced as a whole when policy is loaded.
 pub struct Engine {
     set: SlicedSet,

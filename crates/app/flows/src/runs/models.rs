@@ -182,7 +182,7 @@ impl Runner {
             });
             let action = self.context.action(CALL, ResourceKind::Model, model.name.as_str())?;
             let question = self.question(&who.caller, action, &model);
-            let allowed = in_scope && self.context.policy().engine.weigh(&question).allowed;
+            let allowed = in_scope && self.context.policy().engine.weigh(&question).could_be_allowed();
             if allowed && may_have(&self.context, &who.agent, model.secret.as_deref())? {
                 usable.push(model);
             }

@@ -155,7 +155,7 @@ pub(crate) fn of_servers(context: &Context, packet: &Packet, caller: &Caller) ->
         let action = context.action("tool.call", ResourceKind::Tool, resource)?;
         let owner = Some(context.namespace.to_string());
         let question = Question { needs: row.tier, ..context.question(caller, action, owner) };
-        if !context.policy().engine.weigh(&question).allowed || !has_secrets(&row)? {
+        if !context.policy().engine.weigh(&question).could_be_allowed() || !has_secrets(&row)? {
             continue;
         }
         let exposed = exposed_name(row.server.as_str(), &row.name);
