@@ -334,7 +334,7 @@ async fn leased(runner: &Runner, standing: &Standing, asked: &Asked) -> Result<V
     let action = asked.action(context)?;
     let owner = Some(context.namespace.to_string());
     let question = Question { needs: Some(tier), ..context.question(&standing.caller, action.clone(), owner) };
-    if secrets.is_empty() || context.halt().is_halted || !context.policy().engine.weigh(&question).allowed {
+    if secrets.is_empty() || context.halt().is_halted || !context.policy().engine.weigh(&question).could_be_allowed() {
         // It is refused where it is decided, and nothing is leased for it.
         return Ok(Vec::new());
     }
