@@ -115,6 +115,19 @@ pub(crate) fn settings(home: &Home, configuration: &Configuration) -> Result<Set
     })
 }
 
+/// A home that does not continue the newest tree head that is remembered on this machine was put back from an older copy, however that was
+/// done: it is opened read-only.
+fn hold_against_memory(home: &Home) -> Result<()> {
+    match steward_cli::lost_head(home.path()) {
+        Ok(Some(note)) => Ok(steward_app_flows::mark_behind(home, &note)?),
+        Ok(None) => Ok(()),
+        Err(error) => {
+            tracing::warn!(error, "the tree head that is remembered here was not compared");
+            Ok(())
+        }
+    }
+}
+
 /// Starts the node, and serves until it is told to stop.
 pub(crate) async fn up(plan: Plan) -> Result<()> {
     let Plan { home, is_new, configuration, listen, operator, settings, operations, logs, tls } = plan;
@@ -128,6 +141,7 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {listen}; `--listen 127.0.0.1:0` picks a free port"))?;
     let address = listener.local_addr()?;
+    hold_against_memory(&home)?;
     let opened = steward_app_flows::open(&settings, Arc::new(SystemClock), Arc::new(SystemDice)).await?;
     let keeper = opened.runner.keeper().clone();
     logs.hide(Box::new(move |text| keeper.all().ok().map(|secrets| secrets.scrub(text).into_owned())));

@@ -18,6 +18,6 @@ pub use authenticate::authenticate;
 pub use gateway::{Gateway, GatewayParts, ServerView, ToolView};
 pub use open::{DOCUMENT_KEY, OpenError, Opened, Settings, TREE_HEAD_KEY, Workers, close, migrations, open};
 pub use outside::act;
-pub use rollback::{Accepted, accept_rollback};
+pub use rollback::{Accepted, accept_rollback, mark_behind};
 pub use tend::{Tended, tend};
 pub use upgrade::{Look, check_upgrade};

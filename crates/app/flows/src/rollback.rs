@@ -11,7 +11,7 @@ use std::{fs, io, sync::Arc};
 use serde_json::json;
 use steward_app_node::{
     Caller, Error,
-    home::{Home, HomeError},
+    home::{Home, HomeError, write_private},
 };
 use steward_backup::ROLLED_BACK_FILE;
 use steward_clock::{Clock, Dice, mishap};
@@ -137,6 +137,19 @@ fn mark(home: &Home) -> Result<Option<String>, OpenError> {
     }
     .map_err(|e| io_failed(home, e))?;
     Ok(Some(text))
+}
+
+/// Leaves a head in a home that is behind it, unless there is one: its node starts read-only until that is accepted.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn mark_behind(home: &Home, note: &str) -> Result<(), OpenError> {
+    let path = home.path().join(ROLLED_BACK_FILE);
+    if path.exists() {
+        return Ok(());
+    }
+    write_private(&path, note.as_bytes())?;
+    Ok(())
 }
 
 fn unmark(home: &Home) -> Result<(), OpenError> {

@@ -73,13 +73,16 @@ pub async fn list(context: &Context, caller: &Caller, filter: &ReviewFilter) -> 
     Ok(context.store.read(|reader| rows::reviews(reader, &ReviewFilter { limit, ..filter.clone() }))?)
 }
 
-/// A review, and what it is about.
+/// A review, and what it is about: documents that only few may see. That they were read is recorded.
 ///
 /// # Errors
-/// It is not allowed, or there is no such review.
+/// It is not allowed, there is no such review, or it cannot be recorded.
 pub async fn show(context: &Context, caller: &Caller, id: &ReviewId) -> Result<(ReviewRow, Documents), Error> {
     let action = context.action("review.read", ResourceKind::Review, id.as_str())?;
-    context.allow(caller, action, None).await?;
+    let granted = context.permit(caller, action, None).await?;
+    find(context, id)?;
+    let change = context.change(caller, granted, kind::LEDGER_READ, id.as_str()).detail("review", id.as_str());
+    context.commit(change).await?;
     let row = find(context, id)?;
     let documents = context.store.read(|reader| {
         let blob = |digest: &Option<_>| match digest {

@@ -137,7 +137,7 @@ kinds! {
     /// The ledger goes on under a new origin although a longer one of the old origin is known: it was restored from an old copy, and somebody
     /// took that knowingly. Names the head that was lost.
     ROLLBACK_ACCEPTED = "node.rollback_accepted";
-    /// Somebody read bodies of the ledger: reading the audit is itself audited.
+    /// Somebody read bodies of the ledger, or what a review is about: reading the audit is itself audited.
     LEDGER_READ = "ledger.read";
 }
 

@@ -5,7 +5,7 @@
 use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, params};
-use steward_clock::Timestamp;
+use steward_clock::{Timestamp, mishap};
 
 use crate::{Options, error::StoreError, reader};
 
@@ -171,7 +171,10 @@ pub(crate) fn migrate(connection: &mut Connection, migrations: &[Migration], now
             "INSERT INTO migration (name, sql, applied_at) VALUES (?1, ?2, ?3)",
             params![migration.name, migration.sql, now.to_string()],
         )?;
+        mishap::at("upgrade.step")?;
     }
+    mishap::at("upgrade.before_commit")?;
     transaction.commit()?;
+    mishap::at("upgrade.after_commit")?;
     Ok(())
 }

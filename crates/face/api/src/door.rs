@@ -386,6 +386,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             _ => Refused::new(Error::invalid("the body could not be read"), None),
         })?;
         match json::read(&bytes, Limits { bytes: MAX_BODY_BYTES, depth: MAX_DEPTH }) {
+            // What derives its reading takes a list for an object, field by field; a list is not what the description says.
+            Ok(_) if bytes.trim_ascii_start().starts_with(b"[") => {
+                Err(Refused::new(Error::invalid("the body is wrong: it is a list; send a JSON object, `{…}`"), None))
+            }
             Ok(value) => Ok(Self(value)),
             Err(JsonError::TooLarge { .. }) => Err(too_large()),
             Err(error) => Err(Refused::new(Error::invalid(format!("the body is wrong: {error}")), None)),

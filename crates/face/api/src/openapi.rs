@@ -7,7 +7,8 @@ use axum::{
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        Components, ContentBuilder, HeaderBuilder, Object, Ref, RefOr, Response as Answer, ResponseBuilder, Type,
+        Components, ContentBuilder, HeaderBuilder, KnownFormat, Object, Ref, RefOr, Response as Answer,
+        ResponseBuilder, Schema, SchemaFormat, Type,
         path::Operation,
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
@@ -107,10 +108,27 @@ fn with_headers(status: &str, mut answer: Answer) -> Answer {
     answer
 }
 
+/// Of a number in a query: up to where it is read. A format with a sign would say half of it.
+fn bounded(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(object)) = schema else { return };
+    let (format, most) = match &object.format {
+        Some(SchemaFormat::KnownFormat(KnownFormat::Int32)) => ("uint32", u64::from(u32::MAX)),
+        Some(SchemaFormat::KnownFormat(KnownFormat::Int64)) => ("uint64", u64::MAX),
+        _ => return,
+    };
+    object.format = Some(SchemaFormat::Custom(format.to_owned()));
+    object.maximum = Some(most.into());
+}
+
 fn describe(operation: &mut Operation, changes: bool) {
     let needs_key = operation.security.is_none();
     let has_body = operation.request_body.is_some();
     let is_asked_something = has_body || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter {
+            parameter.schema.iter_mut().for_each(bounded);
+        }
+    }
     for (status, answer) in &mut operation.responses.responses {
         let RefOr::T(answer) = answer else { continue };
         if !status.starts_with('2') {

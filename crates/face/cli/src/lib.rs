@@ -23,6 +23,7 @@
 //!
 //! Deliberately absent: starting a node (`up` is the binary's), deciding anything, retries.
 
+mod behind;
 mod cli;
 mod evidence;
 mod failure;
@@ -42,6 +43,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use steward_clock::{Clock, Dice};
 
+pub use behind::lost_head;
 pub use cli::{Cli, Command, UpArgs, UpgradeVerb};
 pub use failure::Exit;
 pub use globals::Globals;

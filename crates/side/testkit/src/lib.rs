@@ -19,12 +19,14 @@
 
 mod again;
 mod chance;
+mod earlier;
 mod node;
 mod provider;
 mod scripted;
 mod verbs;
 
 pub use chance::{HandClock, SeededDice};
+pub use earlier::{RELEASES, write_old};
 pub use node::{Builder, HeldWriter, NAMESPACE, TestNode};
 pub use provider::{Lie, Provider, SignsWith};
 pub use scripted::{Played, Scripted, exit, output};

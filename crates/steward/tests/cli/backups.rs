@@ -37,6 +37,41 @@ fn backed_up() -> (Place, Up, String) {
     (place, node, backup)
 }
 
+/// A copy that somebody puts back with `cp`, and not with `backup restore`, is found out by what this machine remembers.
+#[test]
+fn a_home_that_was_put_back_by_hand_starts_read_only() {
+    let (place, node) = demo();
+    node.stop();
+    let copied = |from: &Path, to: &Path| {
+        let done = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status();
+        assert!(done.expect("cp runs").success());
+    };
+    let old = place.path("old");
+    copied(&place.home(), &old);
+
+    // The same home goes on: what is remembered is continued.
+    let node = place.up(&[]);
+    run(&place, DONE, &["halt", "--reason", "smoke"]);
+    run(&place, DONE, &["resume", "--reason", "gone"]);
+    let head = json(&place, DONE, &["ledger", "head"]);
+    let status = json(&place, DONE, &["node", "status"]);
+    assert!(status.get("rolled_back").is_none(), "{status:#}");
+    node.stop();
+    fs::remove_dir_all(place.home()).expect("it is lost");
+    copied(&old, &place.home());
+
+    let node = place.up(&[]);
+    let refused = json(&place, REFUSED, &["halt", "--reason", "smoke"]);
+    assert_eq!(text(&refused, "/code"), "ROLLED_BACK", "{refused:#}");
+    assert!(place.log().contains("behind a head that is known"), "{}", place.log());
+    node.stop();
+    let accepted = json(&place, DONE, &["backup", "accept", "--reason", "there is no newer one"]);
+    assert_eq!(number(&accepted, "/lost/size"), number(&head, "/size"), "{accepted:#}");
+    let node = place.up(&[]);
+    run(&place, DONE, &["halt", "--reason", "smoke"]);
+    node.stop();
+}
+
 /// The home is lost.
 fn lose(place: &Place) -> PathBuf {
     let aside = place.path("lost");
@@ -328,9 +363,11 @@ fn a_copy_of_another_history_is_marked_too() {
     node.stop();
     fs::remove_dir_all(place.home()).expect("it is lost");
     fs::rename(&lost, place.home()).expect("it can be moved");
-    // The other one is longer, so that its size does not give it away.
+    // The other one is longer, so that its size does not give it away; and goes on where nothing is remembered of it.
+    let elsewhere = at(&place, "elsewhere");
     for _ in 0..3 {
-        place.up(&[]).stop();
+        let node = place.try_up(&[], &[("STEWARD_CONFIG_DIR", &elsewhere)]);
+        node.unwrap_or_else(|dead| panic!("the node came up: {dead:?}")).stop();
     }
     let third = at(&place, "third");
     run(&place, DONE, &["backup", "create", "--to", &third, "--passphrase-file", &pass]);

@@ -255,8 +255,8 @@ mod tests {
     const OF_PHASES: [&str; 7] =
         ["run.preflight", "run.plan", "run.execute", "run.verify", "run.package", "run.report", "run.ended"];
 
-    /// Points that have stories of their own: the keystore's (keystore.rs), and those of backups (cli/backups.rs).
-    const ELSEWHERE: [&str; 7] = [
+    /// Points that have stories of their own: the keystore's (keystore.rs), an upgrade's (upgrade.rs), and those of backups (cli/backups.rs).
+    const ELSEWHERE: [&str; 10] = [
         "accept.recorded",
         "backup.after_rename",
         "backup.before_rename",
@@ -264,6 +264,9 @@ mod tests {
         "keeper.sealed_anew",
         "restore.copied",
         "secret.rotated",
+        "upgrade.after_commit",
+        "upgrade.before_commit",
+        "upgrade.step",
     ];
 
     fn points_of(folder: &Path, found: &mut BTreeSet<String>) {

@@ -17,6 +17,7 @@ mod life;
 mod load;
 mod runs;
 mod stopping;
+mod upgrade;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -158,7 +158,7 @@ pub(crate) async fn list(visit: Visit, Asked(which): Asked<Which>) -> Result<Jso
     Ok(Json(ReviewList { reviews: rows.into_iter().map(record).collect() }))
 }
 
-/// One review, with all that a person needs to decide it.
+/// One review, with all that a person needs to decide it. That it was read is on record.
 #[utoipa::path(get, path = "/v1/reviews/{id}", tag = "reviews", operation_id = "show_review", params(("id" = String, Path)), responses((status = 200, body = ReviewDetail), (status = 400, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn show(visit: Visit, Part(id): Part<String>) -> Result<Json<ReviewDetail>, Refused> {
     let id = id_of(&visit, &id)?;

@@ -208,6 +208,45 @@ async fn every_door_lets_in_whom_it_should() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What shows the record, or what is for few to see: that it was read is on record, and whoever reads that is, too.
+#[tokio::test]
+async fn who_read_what_is_on_record() {
+    let house = House::new().await;
+    let written = house.node.act(&house.operator, "scribe", "fs.write", "/reports/first.md", b"x").await;
+    let action = written.expect("it is permitted");
+    let run = revoked_run(&house).await;
+    let review = furnish(&house).await;
+    let diff = json!({"policies": [], "last": 10});
+    for (path, body, what) in [
+        ("/v1/ledger/entries".to_owned(), None, "search"),
+        ("/v1/ledger/entries/0".to_owned(), None, "entry"),
+        ("/v1/ledger/entries/0/proof".to_owned(), None, "proof"),
+        ("/v1/ledger/export?format=jsonl".to_owned(), None, "export"),
+        (format!("/v1/actions/{action}/explanation"), None, "explanation"),
+        (format!("/v1/runs/{run}/evidence"), None, "evidence"),
+        (format!("/v1/runs/{run}/replay"), None, "replay"),
+        (format!("/v1/reviews/{review}"), None, "review"),
+        ("/v1/policy/diff".to_owned(), Some(&diff), "policy_diff"),
+    ] {
+        let store = &house.node.context().store;
+        let before = store.read(|reader| reader.size()).expect("readable");
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let answer = house.ask(method, &path, Some(&house.operator.token), body).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        let entries = store.read(|reader| reader.entries("WHERE seq >= ?1", &[&before])).expect("readable");
+        let [read] = &entries[..] else { panic!("{path}: {} entries", entries.len()) };
+        let said: Value = serde_json::from_slice(read.body.as_deref().expect("a body")).expect("JSON");
+        assert_eq!((read.kind.as_str(), read.actor.as_str()), ("ledger.read", "olivia@acme.internal"), "{path}");
+        assert!(said["detail"][what].is_string() || said["detail"][what].is_number(), "{path} says `{what}`: {said}");
+    }
+    // Refused reads are on record as such.
+    let refused = house.ask(Method::GET, &format!("/v1/reviews/{review}"), Some(&house.viewer.token), None).await;
+    assert_eq!(refused.status, 403);
+    let last =
+        house.node.context().store.read(|reader| reader.entries("ORDER BY seq DESC LIMIT 1", &[])).expect("readable");
+    assert_eq!((last[0].kind.as_str(), last[0].action.as_deref()), ("action.refused", Some("review.read")));
+}
+
 /// The same path, of something that there is not.
 fn of_nothing(path: &str) -> String {
     let nobody = "01KAHW5V8NQ4Z0M7C2R9T3XBYE";

@@ -23,6 +23,57 @@ fn is_of(path: &str, route: &str) -> bool {
     }
 }
 
+/// Where and why a value is not of a schema, as far as the description's schemas go: references, types, properties, items, choices.
+fn misfit(schema: &Value, value: &Value) -> Option<(String, String)> {
+    let wrong = |why: &str| Some((String::new(), format!("{why}: {value}")));
+    if let Some(named) = schema["$ref"].as_str() {
+        return misfit(DESCRIBED.pointer(&named[1..]).unwrap_or_else(|| panic!("{named} is not there")), value);
+    }
+    for choice in ["oneOf", "anyOf"] {
+        if let Some(all) = schema[choice].as_array() {
+            return if all.iter().any(|one| misfit(one, value).is_none()) {
+                None
+            } else {
+                wrong("none of the choices")
+            };
+        }
+    }
+    let is = |kind: &Value| match kind.as_str().expect("a type") {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        _ => value.is_object(),
+    };
+    let is_typed = match &schema["type"] {
+        Value::Null => true,
+        Value::Array(kinds) => kinds.iter().any(is),
+        kind => is(kind),
+    };
+    if !is_typed {
+        return wrong(&format!("not {}", schema["type"]));
+    }
+    if schema["minimum"].as_i64().is_some_and(|least| value.as_i64().is_some_and(|number| number < least)) {
+        return wrong("too little");
+    }
+    let within = |at: &str, found: Option<(String, String)>| found.map(|(inner, why)| (format!("/{at}{inner}"), why));
+    if let (Some(items), Some(list)) = (schema.get("items"), value.as_array()) {
+        return list.iter().enumerate().find_map(|(n, item)| within(&n.to_string(), misfit(items, item)));
+    }
+    let (properties, fields) = (schema["properties"].as_object()?, value.as_object()?);
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    if let Some(missing) = required.into_iter().find(|name| !fields.contains_key(*name)) {
+        return wrong(&format!("`{missing}` is missing"));
+    }
+    fields.iter().find_map(|(name, field)| match properties.get(name) {
+        Some(schema) => within(name, misfit(schema, field)),
+        // What is not described is told to nobody who reads the description.
+        None => Some((format!("/{name}"), "it is not described".to_owned())),
+    })
+}
+
 /// That an answer of a route is one that the description has, of a kind that it has for it. Every answer that a test gets comes by here.
 #[track_caller]
 pub(crate) fn assert_described(method: &Method, path: &str, answer: &Answer) {
@@ -41,6 +92,11 @@ pub(crate) fn assert_described(method: &Method, path: &str, answer: &Answer) {
     };
     let kind = answer.headers[header::CONTENT_TYPE].to_str().expect("text").split(';').next().unwrap_or_default();
     assert!(said["content"][kind].is_object(), "{method} {path} does not say that {status} is {kind}: {said}");
+    if let (Some(schema), true) = (said["content"][kind].get("schema"), kind.ends_with("json")) {
+        let body = answer.json();
+        let wrong = misfit(schema, &body).map(|(at, why)| format!("{at}: {why}")).unwrap_or_default();
+        assert!(wrong.is_empty(), "{method} {path} answers {status} otherwise than described, at {wrong}: {body}");
+    }
     for (name, _) in said["headers"].as_object().into_iter().flatten() {
         assert!(answer.headers.contains_key(name.as_str()), "{method} {path} says that {status} has {name}");
     }
@@ -75,6 +131,28 @@ fn routed() -> BTreeSet<(String, String)> {
                 .map(move |method| (method.to_uppercase(), path.clone()))
         })
         .collect()
+}
+
+#[test]
+fn what_is_not_as_described_is_found() {
+    let key = DESCRIBED.pointer("/components/schemas/KeyRecord").expect("a schema");
+    let good = serde_json::json!({"id": "k", "holder": "h", "holder_kind": "person", "label": "l", "scopes": ["all"],
+        "single_use": false, "status": "active", "created_at": "t", "expires_at": "t", "entry": 1});
+    assert_eq!(misfit(key, &good), None);
+    for (at, value) in [
+        ("id", serde_json::json!(1)),
+        ("scopes", serde_json::json!([7])),
+        ("entry", serde_json::json!(-1)),
+        ("secret", good.clone()),
+    ] {
+        let mut wrong = good.clone();
+        wrong[at] = value;
+        let (place, why) = misfit(key, &wrong).expect("it is found");
+        assert!(place.starts_with(&format!("/{at}")), "{place}: {why}");
+    }
+    let mut less = good;
+    less.as_object_mut().expect("fields").remove("status");
+    assert!(misfit(key, &less).is_some_and(|(_, why)| why.contains("`status` is missing")));
 }
 
 #[test]

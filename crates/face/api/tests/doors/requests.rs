@@ -215,3 +215,18 @@ async fn nobody_sends_a_body_before_they_have_shown_a_key() {
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (401, "UNAUTHENTICATED"), "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_list_is_no_object() {
+    let house = House::new().await;
+    assert_eq!(house.post("/v1/secrets", &json!({"name": "wiki", "value": "one line"})).await.status, 201);
+    for (path, body) in [
+        ("/v1/secrets/wiki/rotate", "[null, null]"),
+        ("/v1/node/halt", r#"["smoke"]"#),
+        ("/v1/people", r#" ["paul", ["viewer"]]"#),
+        ("/v1/budgets", "\n[null, \"day\", 5, null, null]"),
+    ] {
+        let answer = house.post_bytes(path, body).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "INVALID_REQUEST"), "{path} {body}");
+    }
+}

@@ -282,7 +282,7 @@ fn create(session: &mut Session, args: &CreateArgs) -> Result<(), Failure> {
 }
 
 /// Whether the ledger in `copy`, whose head is `new`, begins with all that `old` covers.
-fn continues(copy: &Archive, old: &TreeHead, new: &TreeHead) -> Result<bool, Failure> {
+pub(crate) fn continues(copy: &Archive, old: &TreeHead, new: &TreeHead) -> Result<bool, Failure> {
     if old.size > new.size {
         return Ok(false);
     }
