@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 mod gateway;
 mod governor;
 mod ground;
@@ -57,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("policy_sources", policy::policy_sources),
     ("policy_table", policy::policy_table),
     ("policy_file", policy::policy_file),
+    ("backup_file", backup::backup_file),
     ("grant_path", worker::grant_path),
     ("tool_definition", gateway::tool_definition),
     ("tool_result", gateway::tool_result),

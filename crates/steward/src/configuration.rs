@@ -10,8 +10,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use steward_api::{AlertRules, Network, Operations};
+use steward_app_entries::Retention;
 use steward_identity::IssuerSettings;
-use steward_keeper::Unlock;
+use steward_keeper::{Credential, Unlock};
 use steward_naming::{Label, Namespace};
 use steward_state::Rate;
 
@@ -28,6 +29,7 @@ pub(crate) struct Configuration {
     pub(crate) max_store_bytes: u64,
     pub(crate) http_allow: Vec<String>,
     pub(crate) keeper_passphrase: String,
+    pub(crate) keeper_key: String,
     pub(crate) log: String,
     pub(crate) demo: bool,
     pub(crate) names: Vec<String>,
@@ -38,7 +40,15 @@ pub(crate) struct Configuration {
     pub(crate) tls: Tls,
     pub(crate) limits: Limits,
     pub(crate) logs: Logs,
+    pub(crate) retention: Kept,
     pub(crate) alerts: Alerts,
+}
+
+/// How long what entries of the ledger say is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kept {
+    pub(crate) keep_days: Vec<String>,
 }
 
 /// A certificate of one's own.
@@ -143,16 +153,28 @@ impl Configuration {
         self.namespace.parse().context("`namespace`")
     }
 
-    /// What opens the keystore, parsed. Whether it does is found out when the node starts.
-    pub(crate) fn keeper(&self) -> Result<Unlock> {
-        let (way, place) = self.keeper_passphrase.split_once(':').unwrap_or_default();
-        match (self.keeper_passphrase.as_str(), way) {
-            ("", _) => Ok(Unlock::KeyFile),
-            (_, "env") if !place.is_empty() => Ok(Unlock::Variable(place.to_owned())),
-            (_, "file") if !place.is_empty() => Ok(Unlock::File(place.into())),
-            // Somebody may have written the passphrase itself.
+    /// What opens the keystore, parsed. Whether it does is found out when the node starts. `credentials` is the folder of what the service
+    /// manager hands over, if it names one.
+    pub(crate) fn keeper(&self, credentials: Option<PathBuf>) -> Result<Unlock> {
+        let credential = |name: &str| Credential { folder: credentials.clone(), name: name.to_owned() };
+        let by_passphrase = self.keeper_passphrase.split_once(':').filter(|(_, place)| !place.is_empty());
+        let by_key = self.keeper_key.split_once(':').filter(|(_, place)| !place.is_empty());
+        if !self.keeper_passphrase.is_empty() && !self.keeper_key.is_empty() {
+            bail!("`keeper_passphrase` and `keeper_key`: one of them opens the keystore; leave the other empty");
+        }
+        match (self.keeper_passphrase.as_str(), by_passphrase, self.keeper_key.as_str(), by_key) {
+            ("", _, "", _) => Ok(Unlock::KeyFile),
+            (_, Some(("env", name)), ..) => Ok(Unlock::Variable(name.to_owned())),
+            (_, Some(("file", path)), ..) => Ok(Unlock::File(path.into())),
+            (_, Some(("credential", name)), ..) => Ok(Unlock::Credential(credential(name))),
+            (.., Some(("file", path))) => Ok(Unlock::KeyAt(path.into())),
+            (.., Some(("credential", name))) => Ok(Unlock::CredentialKey(credential(name))),
+            // Somebody may have written the passphrase or the key itself.
+            ("", ..) => bail!(
+                "`keeper_key` says where the key is: `credential:NAME` or `file:PATH`; leave it empty for the key file"
+            ),
             _ => bail!(
-                "`keeper_passphrase` says where the passphrase is: `env:NAME` or `file:PATH`; leave it empty for the key file"
+                "`keeper_passphrase` says where the passphrase is: `credential:NAME`, `env:NAME` or `file:PATH`; leave it empty for the key file"
             ),
         }
     }
@@ -228,6 +250,11 @@ impl Configuration {
         })
     }
 
+    /// How long what entries of the ledger say is kept, parsed.
+    pub(crate) fn retention(&self) -> Result<Retention> {
+        Retention::parse(&self.retention.keep_days).map_err(anyhow::Error::msg).context("`retention.keep_days`")
+    }
+
     /// What is logged into files.
     pub(crate) fn log_files(&self) -> Result<steward_logs::Settings> {
         let logs = &self.logs;
@@ -297,6 +324,7 @@ struct Partial {
     max_store_bytes: Option<u64>,
     http_allow: Option<Vec<String>>,
     keeper_passphrase: Option<String>,
+    keeper_key: Option<String>,
     log: Option<String>,
     demo: Option<bool>,
     names: Option<Vec<String>>,
@@ -307,6 +335,7 @@ struct Partial {
     tls: Option<PartialTls>,
     limits: Option<PartialLimits>,
     logs: Option<PartialLogs>,
+    retention: Option<PartialKept>,
     alerts: Option<PartialAlerts>,
 }
 
@@ -336,6 +365,7 @@ partial!(PartialLogs {
     keep_days: u32,
     max_archive_bytes: u64,
 });
+partial!(PartialKept { keep_days: Vec<String> });
 partial!(PartialAlerts {
     disk_free_bytes: u64,
     denials_per_hour: u32,
@@ -349,7 +379,7 @@ partial!(PartialAlerts {
 mod tests {
     use std::path::Path;
 
-    use steward_keeper::Unlock;
+    use steward_keeper::{Credential, Unlock};
 
     use super::{Configuration, REFERENCE};
 
@@ -400,7 +430,7 @@ mod tests {
 
     #[test]
     fn where_the_passphrase_is() {
-        let with = |text: &str| read(&format!("keeper_passphrase = {text:?}"), &[]).expect("read").keeper();
+        let with = |text: &str| read(&format!("keeper_passphrase = {text:?}"), &[]).expect("read").keeper(None);
         assert_eq!(with("").expect("none"), Unlock::KeyFile);
         assert_eq!(with("env:STEWARD_PASSPHRASE").expect("a variable"), Unlock::Variable("STEWARD_PASSPHRASE".into()));
         assert_eq!(with("file:/run/secrets/x").expect("a file"), Unlock::File("/run/secrets/x".into()));
@@ -408,6 +438,21 @@ mod tests {
             let error = with(wrong).expect_err("it says no place").to_string();
             assert!(error.contains("env:NAME") && !error.contains("horse"), "{error}");
         }
+        let folder = || Some(std::path::PathBuf::from("/run/credentials/steward.service"));
+        let credential = || Credential { folder: folder(), name: "passphrase".into() };
+        let with = |text: &str| read(text, &[]).expect("read").keeper(folder());
+        let handed = with("keeper_passphrase = \"credential:passphrase\"").expect("a credential");
+        assert_eq!(handed, Unlock::Credential(credential()));
+        let handed = with("keeper_key = \"credential:passphrase\"").expect("a credential");
+        assert_eq!(handed, Unlock::CredentialKey(credential()));
+        assert_eq!(with("keeper_key = \"file:/media/key\"").expect("a file"), Unlock::KeyAt("/media/key".into()));
+        let hex = "07".repeat(32);
+        for wrong in [hex.as_str(), "env:KEY", "credential:", "file:"] {
+            let error = with(&format!("keeper_key = {wrong:?}")).expect_err("it says no place").to_string();
+            assert!(error.contains("credential:NAME") && !error.contains("0707"), "{error}");
+        }
+        let both = with("keeper_key = \"file:/k\"\nkeeper_passphrase = \"file:/p\"").expect_err("both").to_string();
+        assert!(both.contains("one of them"), "{both}");
     }
 
     #[test]
@@ -448,6 +493,15 @@ mod tests {
         assert!(message.contains("loud"), "{message}");
         assert!(read("[tls]\nkey = \"k\"", &[]).expect("read").certificate().is_err());
         assert!(read("[tls]\nports = 1", &[]).is_err());
+        let message = format!(
+            "{:#}",
+            read("[retention]\nkeep_days = [\"key.created=30\"]", &[])
+                .expect("read")
+                .retention()
+                .expect_err("a mistake")
+        );
+        assert!(message.contains("retention.keep_days") && message.contains("who may approve"), "{message}");
+        assert!(read("", &[]).expect("the default").retention().expect("it can be meant").is_for_ever());
     }
 
     #[test]

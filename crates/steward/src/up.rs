@@ -109,8 +109,9 @@ pub(crate) fn settings(home: &Home, configuration: &Configuration) -> Result<Set
         max_store_bytes: (configuration.max_store_bytes > 0).then_some(configuration.max_store_bytes),
         http_allow: configuration.http_allow.clone(),
         issuers: configuration.issuers.clone(),
+        retention: configuration.retention()?,
         model_timeouts: steward_model::Timeouts::default(),
-        keeper: configuration.keeper()?,
+        keeper: configuration.keeper(std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into))?,
         worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
     })
 }

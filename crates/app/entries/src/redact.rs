@@ -4,7 +4,7 @@
 //! the store's file, and from its log once that is folded back. Rows of other tables that say the same are facts of their own, and stay; so
 //! do copies that were made before.
 //!
-//! Deliberately absent: retention by age (whoever decides names the entry), and erasing blobs, which other entries may name.
+//! Deliberately absent: erasing by age (retention.rs does), and blobs, which other entries may name.
 
 use steward_app_node::{Caller, Context, Error, Kind, code};
 use steward_clock::Timestamp;
@@ -20,7 +20,7 @@ const MAX_REASON: usize = 1000;
 const FOLDS: u32 = 5;
 
 /// Entries whose body something else stands on: the beginning of the ledger, what is restated of other erased entries, what a lost head was.
-const KEPT: [&str; 3] = [kind::LEDGER_CREATED, kind::LEDGER_REDACTED, kind::ROLLBACK_ACCEPTED];
+const KEPT: [&str; 4] = [kind::LEDGER_CREATED, kind::LEDGER_REDACTED, kind::LEDGER_SWEPT, kind::ROLLBACK_ACCEPTED];
 
 /// An entry whose body was erased.
 #[derive(Debug, Clone, PartialEq, Eq)]

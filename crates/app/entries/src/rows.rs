@@ -1,5 +1,7 @@
 //! Queries of the ledger, and its named views (LED-3).
 
+use std::collections::BTreeMap;
+
 use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
 use steward_clock::Timestamp;
@@ -164,7 +166,74 @@ pub fn time_of(reader: &Reader<'_>, seq: u64) -> Result<Option<Timestamp>, Store
 pub fn redaction(reader: &Reader<'_>, entry: u64) -> Result<Option<u64>, StoreError> {
     let subject = crate::redact::subject(entry);
     let found = reader.entries("WHERE subject = ?1 AND kind = ?2 LIMIT 1", &[&subject, &kind::LEDGER_REDACTED])?;
-    Ok(found.first().map(|entry| entry.seq))
+    if let Some(found) = found.first() {
+        return Ok(Some(found.seq));
+    }
+    // A sweep names many, and is about their kind.
+    let sql = "SELECT s.seq FROM ledger_entry e JOIN ledger_entry s ON s.subject = e.kind AND s.seq > e.seq AND s.kind = ?2
+               WHERE e.seq = ?1 AND e.body IS NULL
+               AND EXISTS (SELECT 1 FROM json_each(s.body, '$.detail.erased') one WHERE json_extract(one.value, '$.entry') = ?3) LIMIT 1";
+    let mut statement = reader.sql().prepare_cached(sql)?;
+    let mut found = statement.query(rusqlite::params![entry, kind::LEDGER_SWEPT, entry.to_string()])?;
+    Ok(found.next()?.map(|row| row.get(0)).transpose()?)
+}
+
+/// An entry that is older than it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Old {
+    /// The entry.
+    pub seq: u64,
+    /// Bytes of what it says.
+    pub bytes: u64,
+}
+
+/// Whether nothing under way needs what an entry `e` says: a run that is not over, an effect that is not settled, a lease that holds, a review that
+/// waits.
+const IS_FREE: &str = "
+    NOT EXISTS (SELECT 1 FROM run r WHERE r.ending IS NULL AND (r.trace = e.trace OR r.id = e.subject))
+    AND NOT EXISTS (SELECT 1 FROM effect f WHERE f.status IN ('intended', 'publishing', 'unknown') AND f.id = e.decision_id)
+    AND NOT EXISTS (SELECT 1 FROM secret_lease l WHERE l.revoked_at IS NULL AND l.id = e.subject)
+    AND NOT EXISTS (SELECT 1 FROM review w WHERE w.status IN ('pending', 'approved') AND w.id = e.subject)";
+
+/// Entries of a kind that are from before a time, have what they say, and are needed by nothing under way: the oldest, at most so many.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn old(reader: &Reader<'_>, kind: &str, before: Timestamp, most: usize) -> Result<Vec<Old>, StoreError> {
+    let sql = format!(
+        "SELECT e.seq, length(CAST(e.body AS BLOB)) FROM ledger_entry e
+         WHERE e.kind = ?1 AND e.time < ?2 AND e.body IS NOT NULL AND {IS_FREE} ORDER BY e.seq LIMIT ?3"
+    );
+    let mut statement = reader.sql().prepare_cached(&sql)?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let read = |row: &rusqlite::Row<'_>| Ok(Old { seq: row.get(0)?, bytes: row.get(1)? });
+    Ok(statement.query_map(rusqlite::params![kind, before.to_string(), most], read)?.collect::<Result<_, _>>()?)
+}
+
+/// How many such entries there are; and how many more, which something under way needs.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn count_old(reader: &Reader<'_>, kind: &str, before: Timestamp) -> Result<(u64, u64), StoreError> {
+    let sql = format!(
+        "SELECT coalesce(sum({IS_FREE}), 0), count(*) FROM ledger_entry e
+         WHERE e.kind = ?1 AND e.time < ?2 AND e.body IS NOT NULL"
+    );
+    let mut statement = reader.sql().prepare_cached(&sql)?;
+    let (free, all): (u64, u64) =
+        statement.query_row(rusqlite::params![kind, before.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((free, all - free))
+}
+
+/// Of each kind, how many entries have what they say, and how many have it no more.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn counts(reader: &Reader<'_>) -> Result<BTreeMap<String, (u64, u64)>, StoreError> {
+    let sql = "SELECT kind, count(body), count(*) - count(body) FROM ledger_entry GROUP BY kind";
+    let mut statement = reader.sql().prepare_cached(sql)?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
+    Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
 }
 
 /// Calls `each` with every entry from the first on, until it says that nobody listens.

@@ -53,6 +53,8 @@ pub struct Settings {
     pub http_allow: Vec<String>,
     /// Whose tokens are taken.
     pub issuers: Vec<IssuerSettings>,
+    /// How long what entries of the ledger say is kept.
+    pub retention: steward_app_entries::Retention,
     /// How long models may take.
     pub model_timeouts: steward_model::Timeouts,
     /// What opens the keystore.
@@ -286,6 +288,7 @@ fn runner(
         worker,
         no_worker,
         gateway,
+        retention: settings.retention.clone(),
         models,
         keeper,
         allow,

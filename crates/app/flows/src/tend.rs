@@ -1,24 +1,33 @@
 //! The work that is done without being asked for: woken by a timer, without input, idempotent, and it says what it did.
 //!
 //! Runs that gave no sign of life are ended, and reviews that nobody answered in time. Effects whose end could not be recorded are settled; refusals that were only counted are recorded; policy files that changed
-//! are put in force. Deliberately absent: a wake-up by signal (a look at a few small files every second costs less than watching
+//! are put in force. What entries say that are older than it is kept is erased. Deliberately absent: a wake-up by signal (a look at a few small files every second costs less than watching
 //! them).
 
 use std::path::Path;
 
 use steward_app_actions::settle_left_behind;
+use steward_app_entries::retention;
 use steward_app_node::{Context, Error};
 use steward_app_policies::Loaded;
+use steward_clock::Timestamp;
 use steward_policy::Mistake;
 use steward_seal::Digest;
 
 use crate::{reviews, runs::Runner};
+
+/// How often what is older than it is kept is looked for: rules count days.
+const SWEEP_EVERY_MS: u64 = 3_600_000;
 
 /// What the background knows from one round to the next.
 #[derive(Debug, Default)]
 pub struct Tended {
     /// The files that were looked at last.
     seen: Option<Digest>,
+    /// Whether nothing that was erased stands in the store's log any more.
+    is_folded: bool,
+    /// When what is older than it is kept was erased last.
+    swept_at: Option<Timestamp>,
     /// Their mistakes, if they have any: what was in force still is.
     pub mistakes: Vec<Mistake>,
 }
@@ -39,7 +48,29 @@ pub async fn tend(runner: &Runner, policies: &Path, tended: &mut Tended) -> Resu
     let loaded = load(context, policies, tended).await;
     let ended = steward_app_reviews::end_due(context).await.map(|_| ());
     let decided = reviews::tend(runner).await;
-    looked_after.and(ended).and(decided).and(settled).and(counted).and(loaded)
+    let swept = sweep(runner, tended).await;
+    looked_after.and(ended).and(decided).and(settled).and(counted).and(loaded).and(swept)
+}
+
+/// Erases what is older than it is kept, once an hour: it reads the whole ledger. After a start the log is folded back in any case: a node that
+/// died may have erased something that its log still has.
+async fn sweep(runner: &Runner, tended: &mut Tended) -> Result<(), Error> {
+    let now = runner.context.now();
+    let is_due = tended.swept_at.is_none_or(|last| last.plus_ms(SWEEP_EVERY_MS) <= now);
+    if runner.retention.is_for_ever() {
+        return Ok(());
+    }
+    if is_due {
+        let swept = retention::sweep(&runner.context, &runner.retention).await?;
+        tended.is_folded &= swept.entries == 0;
+        // Where there is more, the next round goes on.
+        tended.swept_at = Some(if swept.more { Timestamp::MIN } else { now });
+    }
+    if !tended.is_folded {
+        // As long as somebody reads an older state, the next round tries again.
+        tended.is_folded = retention::fold(&runner.context).await?;
+    }
+    Ok(())
 }
 
 async fn load(context: &Context, policies: &Path, tended: &mut Tended) -> Result<(), Error> {

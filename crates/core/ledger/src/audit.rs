@@ -14,7 +14,7 @@
 //!
 //! Deliberately absent: reading the store (it drives this), and a verdict.
 
-use std::collections::{BTreeMap, HashMap, HashSet, hash_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
 
 use steward_clock::Timestamp;
 use steward_naming::visible;
@@ -122,6 +122,8 @@ pub struct Audit {
     erased: BTreeMap<u64, Left>,
     /// What entries say of others that were erased, by these.
     redactions: BTreeMap<u64, (u64, Redaction)>,
+    /// Those of these that say so because the entries were older than they are kept.
+    sweeps: BTreeSet<u64>,
     rows: HashMap<Box<str>, Expected>,
     blobs: HashSet<steward_seal::Digest>,
     findings: Findings,
@@ -147,6 +149,7 @@ impl Audit {
             last_time: Timestamp::MIN,
             erased: BTreeMap::new(),
             redactions: BTreeMap::new(),
+            sweeps: BTreeSet::new(),
             rows: HashMap::new(),
             blobs: HashSet::new(),
             findings: Findings::default(),
@@ -266,10 +269,10 @@ impl Audit {
             Err(e) => self.findings.push(FindingCode::BodyChanged, place, format!("it was recorded, but {e}")),
             Ok(body) => {
                 self.compare_columns(stored.seq, &stored.columns, &body.columns(&leaf.kind, leaf.time));
-                if leaf.kind == kind::LEDGER_REDACTED
-                    && let Some(redaction) = Redaction::read(&body)
-                    && redaction.entry < stored.seq
-                {
+                for redaction in Redaction::all(&leaf.kind, &body).into_iter().filter(|one| one.entry < stored.seq) {
+                    if leaf.kind == kind::LEDGER_SWEPT {
+                        self.sweeps.insert(stored.seq);
+                    }
                     self.redactions.insert(redaction.entry, (stored.seq, redaction));
                 }
                 self.remember(stored.seq, body);
@@ -364,6 +367,7 @@ impl Audit {
             anchored_size: self.anchored_size,
             erased,
             redactions,
+            sweeps: self.sweeps,
             blobs: self.blobs,
             findings: self.findings,
             warnings: self.warnings,

@@ -134,6 +134,8 @@ kinds! {
     SECRET_LEASE_ENDED = "secret.lease_ended";
     /// An administrator had the body and salt of another entry erased: names that entry, and what is left of it.
     LEDGER_REDACTED = "ledger.redacted";
+    /// Bodies and salts of entries that are older than the node keeps them were erased: names each, and what is left of it.
+    LEDGER_SWEPT = "ledger.swept";
     /// The ledger goes on under a new origin although a longer one of the old origin is known: it was restored from an old copy, and somebody
     /// took that knowingly. Names the head that was lost.
     ROLLBACK_ACCEPTED = "node.rollback_accepted";

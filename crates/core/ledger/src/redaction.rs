@@ -4,11 +4,16 @@
 //! agents wrote) is restated here, so that an audit can hold the columns against something. The rows that only the erased entry vouched
 //! for are restated in `rows` of the same body.
 //!
+//! A person erases one entry (`ledger.redacted`); what is older than it is kept is erased many at a time (`ledger.swept`), and stands in a list.
+//!
 //! Deliberately absent: why, and by whom. The body says that as every body does.
 
 use serde_json::{Map, Value};
 
-use crate::body::{Body, Columns};
+use crate::{
+    body::{Body, Columns},
+    kind,
+};
 
 /// What is left of an entry whose body was erased.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +35,21 @@ pub struct Redaction {
 impl Redaction {
     /// Writes it into the detail of the body that records it.
     pub fn write(&self, detail: &mut Map<String, Value>) {
+        detail.insert("entry".to_owned(), self.entry.to_string().into());
+        detail.insert("left".to_owned(), self.left().into());
+    }
+
+    /// Writes many into the detail of the body that records them.
+    pub fn write_all(all: &[Self], detail: &mut Map<String, Value>) {
+        let list = all.iter().map(|one| {
+            let mut said = Map::new();
+            one.write(&mut said);
+            Value::Object(said)
+        });
+        detail.insert("erased".to_owned(), Value::Array(list.collect()));
+    }
+
+    fn left(&self) -> Map<String, Value> {
         let mut left = Map::new();
         left.insert("namespace".to_owned(), self.namespace.as_str().into());
         let optional = [
@@ -43,16 +63,26 @@ impl Redaction {
                 left.insert(name.to_owned(), value.as_str().into());
             }
         }
-        detail.insert("entry".to_owned(), self.entry.to_string().into());
-        detail.insert("left".to_owned(), left.into());
+        left
     }
 
-    /// Reads it from a body that records one. None if the body says no such thing.
-    pub fn read(body: &Body) -> Option<Self> {
-        let left = body.detail.get("left")?.as_object()?;
+    /// Those that the body of an entry of such a kind records. None for any other.
+    pub fn all(kind: &str, body: &Body) -> Vec<Self> {
+        match kind {
+            kind::LEDGER_REDACTED => Self::read(&body.detail).into_iter().collect(),
+            kind::LEDGER_SWEPT => {
+                let list = body.detail.get("erased").and_then(Value::as_array);
+                list.into_iter().flatten().filter_map(|one| Self::read(one.as_object()?)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn read(detail: &Map<String, Value>) -> Option<Self> {
+        let left = detail.get("left")?.as_object()?;
         let word = |name: &str| left.get(name).and_then(Value::as_str).map(str::to_owned);
         Some(Self {
-            entry: body.detail.get("entry")?.as_str()?.parse().ok()?,
+            entry: detail.get("entry")?.as_str()?.parse().ok()?,
             namespace: word("namespace")?,
             action: word("action"),
             decision: word("decision"),
@@ -80,7 +110,7 @@ impl Redaction {
 #[cfg(test)]
 mod tests {
     use super::Redaction;
-    use crate::body::Body;
+    use crate::{body::Body, kind};
 
     #[test]
     fn what_is_written_is_read() {
@@ -93,12 +123,19 @@ mod tests {
             trace: Some("trc_1".to_owned()),
         };
         let bare = Redaction { action: None, decision: None, decision_id: None, trace: None, ..whole.clone() };
-        for redaction in [whole, bare] {
+        for redaction in [whole.clone(), bare.clone()] {
             let mut body = Body::by_node("acme.internal", "entry 7");
-            assert_eq!(Redaction::read(&body), None);
+            assert_eq!(Redaction::all(kind::LEDGER_REDACTED, &body), []);
             redaction.write(&mut body.detail);
             let body = Body::decode(&body.encode().expect("it encodes")).expect("a body");
-            assert_eq!(Redaction::read(&body), Some(redaction));
+            assert_eq!(Redaction::all(kind::LEDGER_REDACTED, &body), [redaction]);
+            assert_eq!(Redaction::all(kind::NODE_STARTED, &body), [], "others cannot say so");
         }
+        let both = [whole, Redaction { entry: 8, ..bare }];
+        let mut body = Body::by_node("acme.internal", "2 entries");
+        assert_eq!(Redaction::all(kind::LEDGER_SWEPT, &body), []);
+        Redaction::write_all(&both, &mut body.detail);
+        let body = Body::decode(&body.encode().expect("it encodes")).expect("a body");
+        assert_eq!(Redaction::all(kind::LEDGER_SWEPT, &body), both);
     }
 }

@@ -4,7 +4,7 @@
 //! ([`Report::anchored_size`]), how many do not ([`Report::unanchored`]), and what does not fit.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
 };
 
@@ -196,6 +196,8 @@ pub struct Report {
     pub erased: u64,
     /// Those of them of which an entry says so: the erased one, and the one that says it. In the order of the erased ones.
     pub redactions: Vec<(u64, u64)>,
+    /// Those that say so because the entries were older than they are kept.
+    pub sweeps: BTreeSet<u64>,
     /// Blobs that entries name, and that no [`StateAudit`](crate::StateAudit) looked at yet.
     pub blobs: HashSet<Digest>,
     /// Rows that were held against the entries, those that are missing included; 0 if no [`StateAudit`](crate::StateAudit) looked.

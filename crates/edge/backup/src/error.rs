@@ -43,6 +43,25 @@ pub enum BackupError {
     /// What is sealed does not open.
     #[error("keys and secrets do not open: the passphrase is another one, or `sealed.json` was changed")]
     WrongPassphrase,
+    /// Not a public key that keys and secrets can be sealed to.
+    #[error("no recipient of an escrow: {0}")]
+    NoRecipient(String),
+    /// A file that opens nothing.
+    #[error("the file holds no identity; one is a line `AGE-SECRET-KEY-1…`, as `age-keygen` writes it")]
+    NoIdentity,
+    /// What is sealed does not open.
+    #[error("keys and secrets do not open: they are sealed to others than this identity, or `sealed.age` was changed")]
+    WrongIdentity,
+    /// Less room than it needs.
+    #[error("`{path}` needs {needed} bytes more, and there is room for {free}; say with TMPDIR where there is more")]
+    NoRoom {
+        /// Where.
+        path: String,
+        /// Bytes of the store's copy.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// More secrets than can be sealed at once.
     #[error("keys and secrets have more than {} MiB together, the last is `{path}`; something large lies where secrets do", limit >> 20)]
     TooMuchSealed {

@@ -3,7 +3,7 @@
 //! Argon2id (RFC 9106) makes a key of the passphrase, AES-256-GCM seals with it. Whoever has the backup and not the passphrase has no key
 //! and no secret of the node. The header is authenticated; its costs have upper limits, so that a forged one cannot take all memory.
 //!
-//! Deliberately absent: a way back without the passphrase, and sealing to a recipient's key.
+//! Deliberately absent: a way back without the passphrase, and sealing to a recipient's key (age.rs does).
 
 use std::collections::BTreeMap;
 
@@ -108,15 +108,33 @@ pub(crate) fn seal(secrets: &Secrets, passphrase: &Passphrase, dice: &dyn Dice) 
         aead: AEAD.to_owned(),
         nonce: hex::encode(nonce),
     };
-    let encoded: BTreeMap<&str, Zeroizing<String>> =
-        secrets.iter().map(|(path, bytes)| (path.as_str(), Zeroizing::new(STANDARD.encode(bytes)))).collect();
-    let plain: BTreeMap<&str, &str> = encoded.iter().map(|(path, text)| (*path, text.as_str())).collect();
-    let mut bytes = json::canonical(&plain).expect("text has a canonical form");
+    let plain = written(secrets);
+    // With room for its tag, so that nothing of it is left where it stood before.
+    let mut bytes = Vec::with_capacity(plain.len() + 16);
+    bytes.extend_from_slice(&plain);
     let key = passphrase.key(&salt, COST).expect("these costs are possible ones");
     key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(canonical(&header)), &mut bytes)
         .expect("it is far below what the cipher takes");
     let file = SealedFile { header, sealed: STANDARD.encode(&bytes) };
     Ok(json::canonical(&file).expect("text has a canonical form"))
+}
+
+/// Keys and secrets as text: each file's bytes in base 64, by its path.
+pub(crate) fn written(secrets: &Secrets) -> Zeroizing<Vec<u8>> {
+    let encoded: BTreeMap<&str, Zeroizing<String>> =
+        secrets.iter().map(|(path, bytes)| (path.as_str(), Zeroizing::new(STANDARD.encode(bytes)))).collect();
+    let plain: BTreeMap<&str, &str> = encoded.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    Zeroizing::new(json::canonical(&plain).expect("text has a canonical form"))
+}
+
+/// What [`written`] wrote.
+pub(crate) fn read(plain: &[u8]) -> Option<Secrets> {
+    let files: BTreeMap<String, String> = json::read(plain, Limits { bytes: MAX_FILE_BYTES, depth: 8 }).ok()?;
+    files
+        .into_iter()
+        .map(|(path, text)| (path, Zeroizing::new(text)))
+        .map(|(path, text)| Some((path, Zeroizing::new(STANDARD.decode(text.as_bytes()).ok()?))))
+        .collect()
 }
 
 /// Opens what [`seal`] wrote.
@@ -137,12 +155,7 @@ pub(crate) fn open(bytes: &[u8], passphrase: &Passphrase) -> Result<Secrets, Bac
     let plain = key
         .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(canonical(&header)), &mut sealed)
         .map_err(|_| wrong())?;
-    let files: BTreeMap<String, String> = json::read(plain, limits).map_err(|_| wrong())?;
-    files
-        .into_iter()
-        .map(|(path, text)| (path, Zeroizing::new(text)))
-        .map(|(path, text)| Ok((path, Zeroizing::new(STANDARD.decode(text.as_bytes()).map_err(|_| wrong())?))))
-        .collect()
+    read(plain).ok_or_else(wrong)
 }
 
 fn canonical(header: &Header) -> Vec<u8> {

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind, Read, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
@@ -19,6 +19,7 @@ use crate::{
     error::BackupError,
     escrow::{MAX_SEALED_BYTES, Secrets},
     manifest::{Content, FileRecord, LeftOut},
+    packing::Out,
     staging::{self, make_folder},
 };
 
@@ -50,8 +51,8 @@ pub(crate) struct Found {
     sealed_bytes: usize,
 }
 
-/// Copies what is plain of the home `from` into the folder `to`, and reads what is secret. A file that disappears meanwhile was not there.
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<Found, BackupError> {
+/// Copies what is plain of the home `from`, and reads what is secret. A file that disappears meanwhile was not there.
+pub(crate) fn copy(from: &Path, to: &mut Out<'_>) -> Result<Found, BackupError> {
     let mut found = Found::default();
     for name in names(from)? {
         let path = from.join(&name);
@@ -61,7 +62,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<Found, BackupError> {
         if let Some((_, why)) = LEFT_OUT.iter().find(|(left_out, _)| *left_out == name) {
             found.left_out.push(LeftOut { path: name, why: (*why).to_owned() });
         } else if PLAIN.contains(&name.as_str()) {
-            take(&path, &to.join(&name), &name, 0, &mut found)?;
+            take(&path, to, &name, 0, &mut found)?;
         } else {
             hide(&path, &name, 0, &mut found)?;
         }
@@ -91,7 +92,7 @@ fn is_gone(error: &BackupError) -> bool {
 }
 
 /// Copies a file, a folder with all that is in it, or a link.
-fn take(from: &Path, to: &Path, path: &str, depth: usize, found: &mut Found) -> Result<(), BackupError> {
+fn take(from: &Path, to: &mut Out<'_>, path: &str, depth: usize, found: &mut Found) -> Result<(), BackupError> {
     let metadata = match fs::symlink_metadata(from) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         other => other.map_err(BackupError::io("look at", from))?,
@@ -108,13 +109,13 @@ fn take(from: &Path, to: &Path, path: &str, depth: usize, found: &mut Found) -> 
             Err(error) if is_gone(&error) => return Ok(()),
             other => other?,
         };
-        make_folder(to)?;
+        to.folder(path)?;
         found.files.push(record(None, None, mode));
         for name in names {
-            take(&from.join(&name), &to.join(&name), &format!("{path}/{name}"), depth + 1, found)?;
+            take(&from.join(&name), to, &format!("{path}/{name}"), depth + 1, found)?;
         }
     } else if kind.is_file() {
-        match copy_file(from, to, None) {
+        match to.file(from, path) {
             Ok(content) => found.files.push(record(Some(content), None, mode)),
             Err(error) if is_gone(&error) => {}
             Err(error) => return Err(error),
@@ -179,14 +180,55 @@ pub(crate) fn copy_file(from: &Path, to: &Path, mode: Option<u32>) -> Result<Con
     Ok(content)
 }
 
+/// Copies what is in a backup into a file that is not there yet. The copy is on disk when this returns.
+pub(crate) fn put_file(from: &mut impl Read, to: &Path, mode: u32) -> Result<Content, BackupError> {
+    let writing = BackupError::io("write", to);
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(&writing)?;
+    let content = pour(from, u64::MAX, Some(&mut copy)).map_err(&writing)?;
+    copy.set_permissions(fs::Permissions::from_mode(mode)).map_err(&writing)?;
+    copy.sync_all().map_err(&writing)?;
+    Ok(content)
+}
+
 /// What a file holds now.
 pub(crate) fn content(path: &Path) -> Result<Content, BackupError> {
     let reading = BackupError::io("read", path);
     let mut file = File::open(path).map_err(&reading)?;
-    pour(&mut file, u64::MAX, None).map_err(&reading)
+    content_of(&mut file).map_err(&reading)
 }
 
-fn pour(from: &mut File, limit: u64, mut to: Option<&mut File>) -> io::Result<Content> {
+/// What is left to read.
+pub(crate) fn content_of(from: &mut impl Read) -> io::Result<Content> {
+    pour(from, u64::MAX, None)
+}
+
+/// Counts and hashes what is read through it.
+pub(crate) struct Hashing<R> {
+    from: R,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl<R: Read> Hashing<R> {
+    pub(crate) fn new(from: R) -> Self {
+        Self { from, hash: Sha256::new(), bytes: 0 }
+    }
+
+    pub(crate) fn content(self) -> Content {
+        Content { digest: Digest::from_bytes(self.hash.finalize().into()), bytes: self.bytes }
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(piece)?;
+        self.hash.update(&piece[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+}
+
+fn pour(from: &mut impl Read, limit: u64, mut to: Option<&mut File>) -> io::Result<Content> {
     let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
     let mut piece = vec![0; PIECE];
     while bytes < limit {
@@ -232,7 +274,7 @@ pub(crate) fn write_secret(home: &Path, path: &str, bytes: &[u8]) -> Result<(), 
 mod tests {
     use std::{fs, os::unix::fs::symlink};
 
-    use super::{copy, is_plain};
+    use super::{Out, copy, is_plain};
 
     #[test]
     fn what_is_not_known_to_be_plain_is_a_secret() {
@@ -253,8 +295,9 @@ mod tests {
             fs::write(home.join(path), text).unwrap();
         }
         symlink("agent.sh", home.join("programs/link")).unwrap();
-        fs::create_dir(&to).unwrap();
-        let found = copy(&home, &to).unwrap();
+        fs::create_dir_all(to.join("home")).unwrap();
+        let found = copy(&home, &mut Out::Folder(&to)).unwrap();
+        let to = to.join("home");
         let paths: Vec<&str> = found.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(
             paths,

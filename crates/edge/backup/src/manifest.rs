@@ -10,6 +10,12 @@ pub const FORMAT_VERSION: u32 = 1;
 /// The type of the signed manifest.
 pub const MANIFEST_TYPE: &str = "application/vnd.steward.backup.v1+json";
 
+/// Keys and secrets, sealed by a passphrase.
+pub(crate) const SEALED: &str = "sealed.json";
+
+/// Keys and secrets, sealed to somebody's public key.
+pub(crate) const SEALED_TO_KEYS: &str = "sealed.age";
+
 /// What a backup is of, and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,10 +61,20 @@ pub struct Listing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedPart {
-    /// The digest of `sealed.json`.
+    /// The digest of `sealed.json`, or of `sealed.age`.
     pub digest: Digest,
     /// The files that are sealed in it, by their path in the home.
     pub names: Vec<String>,
+    /// To whom they are sealed, in `sealed.age`: age recipients. None: by a passphrase, in `sealed.json`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
+}
+
+impl SealedPart {
+    /// The file of the backup that they are sealed in.
+    pub(crate) fn file(&self) -> &'static str {
+        if self.recipients.is_empty() { SEALED } else { SEALED_TO_KEYS }
+    }
 }
 
 /// Something of the home that is not in the backup.
@@ -116,7 +132,7 @@ mod tests {
             vkey: "key".into(),
             document_key: "pem".into(),
             files: Listing { digest, count: 2, bytes: 3 },
-            sealed: Some(SealedPart { digest, names: vec!["keys/document.pem".into()] }),
+            sealed: Some(SealedPart { digest, names: vec!["keys/document.pem".into()], recipients: Vec::new() }),
             left_out: vec![LeftOut { path: "logs".into(), why: "no facts".into() }],
         };
         let d = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -131,6 +147,11 @@ mod tests {
             d = d
         );
         assert_eq!(String::from_utf8(json::canonical(&manifest).unwrap()).unwrap(), written);
+        let part = SealedPart { digest, names: Vec::new(), recipients: vec!["age1x".into()] };
+        assert_eq!(
+            String::from_utf8(json::canonical(&part).unwrap()).unwrap(),
+            format!(r#"{{"digest":"{d}","names":[],"recipients":["age1x"]}}"#)
+        );
         let limits = json::Limits { bytes: 1 << 20, depth: 8 };
         assert_eq!(json::read::<Manifest>(written.as_bytes(), limits).unwrap(), manifest);
         for (file, text) in [

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
 };
@@ -15,16 +14,16 @@ use steward_seal::{
 };
 
 use crate::{
-    STORE_FILE,
+    age::{self, Identity},
     error::BackupError,
     escrow::{self, Passphrase, Secrets},
-    files::{MAX_FILES, content, is_plain},
-    manifest::{FORMAT_VERSION, FileRecord, MANIFEST_TYPE, Manifest},
+    files::{MAX_FILES, content_of, is_plain},
+    manifest::{FORMAT_VERSION, FileRecord, MANIFEST_TYPE, Manifest, SealedPart},
+    source::Source,
 };
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const FILES: &str = "files.jsonl";
-pub(crate) const SEALED: &str = "sealed.json";
 pub(crate) const HOME: &str = "home";
 
 /// The most bytes of the manifest.
@@ -36,7 +35,7 @@ const MAX_LINE: Limits = Limits { bytes: 64 << 10, depth: 4 };
 /// A backup whose manifest is signed.
 #[derive(Debug)]
 pub struct Backup {
-    root: PathBuf,
+    source: Source,
     manifest: Manifest,
     signer: Fingerprint,
     is_pinned: bool,
@@ -58,14 +57,15 @@ struct Named {
 }
 
 impl Backup {
-    /// Opens the backup at `root`. Its manifest must be signed by `key`; without one, by the key that it names itself, which proves that nothing
+    /// Opens the backup at `root`: a folder, or a file. Its manifest must be signed by `key`; without one, by the key that it names itself, which proves that nothing
     /// was damaged and not who made it ([`Backup::is_pinned`]).
     ///
     /// # Errors
     /// There is none, it is of a newer format, or it is not signed by that key.
     pub fn open(root: &Path, key: Option<&VerifyingKey>) -> Result<Self, BackupError> {
-        let path = root.join(MANIFEST);
-        let bytes = read(&path, MAX_MANIFEST.bytes)?;
+        let source = Source::open(root)?;
+        let path = source.place(MANIFEST);
+        let bytes = read(&source, MANIFEST, MAX_MANIFEST.bytes)?;
         let named = match key {
             Some(key) => key.clone(),
             None => named(&bytes).map_err(|reason| BackupError::no_backup(&path, reason))?,
@@ -77,7 +77,7 @@ impl Backup {
         if manifest.version != FORMAT_VERSION {
             return Err(BackupError::Version { found: manifest.version, known: FORMAT_VERSION });
         }
-        Ok(Self { root: root.to_owned(), manifest, signer, is_pinned: key.is_some() })
+        Ok(Self { source, manifest, signer, is_pinned: key.is_some() })
     }
 
     /// What it says of itself.
@@ -95,9 +95,12 @@ impl Backup {
         self.is_pinned
     }
 
-    /// The copy of the store.
-    pub fn store(&self) -> PathBuf {
-        self.root.join(HOME).join(STORE_FILE)
+    /// The copy of the store, as a file that is there as long as this is.
+    ///
+    /// # Errors
+    /// It is not there, or there is no room for it (of a backup that is one file).
+    pub fn store(&self) -> Result<PathBuf, BackupError> {
+        self.source.store()
     }
 
     /// Reads every file and holds it against the manifest: what is changed, missing or more than there should be.
@@ -109,9 +112,9 @@ impl Backup {
         let mut problem = |path: &str, message: String| problems.push(Problem { path: path.to_owned(), message });
         let mut listed = BTreeSet::new();
         for file in self.files()? {
-            let path = self.root.join(HOME).join(&file.path);
+            let path = format!("{HOME}/{}", file.path);
             if let Some(expected) = file.content {
-                match content(&path) {
+                match self.content(&path) {
                     Ok(found) if found == expected => {}
                     Ok(found) => problem(
                         &file.path,
@@ -122,64 +125,95 @@ impl Backup {
                     ),
                     Err(error) => problem(&file.path, error.to_string()),
                 }
-            } else if file.target.is_none() && !path.is_dir() {
+            } else if file.target.is_none() && !self.source.is_folder(&path) {
                 problem(&file.path, "the folder is not there".to_owned());
             }
             listed.insert(file.path);
         }
-        let mut more = Vec::new();
-        walk(&self.root.join(HOME), "", &mut more)?;
-        for path in more.into_iter().filter(|path| !listed.contains(path)) {
+        for path in self.source.home()?.into_iter().filter(|path| !listed.contains(path)) {
             problem(&path, "it is there, and the manifest does not name it".to_owned());
         }
         if let Some(part) = &self.manifest.sealed {
-            let path = self.root.join(SEALED);
-            match content(&path) {
+            match self.content(part.file()) {
                 Ok(found) if found.digest == part.digest => {}
-                Ok(_) => problem(SEALED, "it is not the file that the manifest names".to_owned()),
-                Err(error) => problem(SEALED, error.to_string()),
+                Ok(_) => problem(part.file(), "it is not the file that the manifest names".to_owned()),
+                Err(error) => problem(part.file(), error.to_string()),
             }
         }
         Ok(problems)
     }
 
-    /// Keys and secrets.
+    /// Keys and secrets, by a passphrase.
     ///
     /// # Errors
-    /// There are none in it, or the passphrase is another one.
+    /// There are none in it, they are sealed to a public key, or the passphrase is another one.
     pub(crate) fn secrets(&self, passphrase: &Passphrase) -> Result<Secrets, BackupError> {
-        let path = self.root.join(SEALED);
+        let (part, bytes) = self.sealed()?;
+        if !part.recipients.is_empty() {
+            let to = part.recipients.join(", ");
+            return Err(BackupError::NoKeys(format!(
+                "keys are sealed to {to}, and not by a passphrase; give --identity FILE"
+            )));
+        }
+        self.within(part, escrow::open(&bytes, passphrase)?)
+    }
+
+    /// Keys and secrets, by the secret half of a public key that they are sealed to.
+    ///
+    /// # Errors
+    /// There are none in it, they are sealed by a passphrase, or to others.
+    pub(crate) fn secrets_by(&self, identities: &[Identity]) -> Result<Secrets, BackupError> {
+        let (part, bytes) = self.sealed()?;
+        if part.recipients.is_empty() {
+            let why = "keys are sealed by a passphrase, and not to a public key; give --passphrase-file FILE";
+            return Err(BackupError::NoKeys(why.to_owned()));
+        }
+        let plain = age::open(&bytes, identities)?;
+        self.within(part, escrow::read(&plain).ok_or(BackupError::WrongIdentity)?)
+    }
+
+    /// What is sealed, as it is.
+    fn sealed(&self) -> Result<(&SealedPart, Vec<u8>), BackupError> {
         let part = self.manifest.sealed.as_ref().ok_or_else(|| {
-            BackupError::NoKeys(
-                "keys are not in this backup, so that there is nothing to open with a passphrase".to_owned(),
-            )
+            BackupError::NoKeys("keys are not in this backup, so that there is nothing to open".to_owned())
         })?;
-        let bytes = read(&path, escrow::MAX_FILE_BYTES)?;
+        let bytes = read(&self.source, part.file(), escrow::MAX_FILE_BYTES)?;
         if Digest::of(&bytes) != part.digest {
             return Err(BackupError::Changed {
-                path: SEALED.to_owned(),
+                path: part.file().to_owned(),
                 reason: "it is not the file that the manifest names".to_owned(),
             });
         }
-        let secrets = escrow::open(&bytes, passphrase)?;
+        Ok((part, bytes))
+    }
+
+    fn within(&self, part: &SealedPart, secrets: Secrets) -> Result<Secrets, BackupError> {
         match secrets.keys().find(|path| !is_plain(path)) {
-            Some(path) => Err(BackupError::no_backup(&self.root.join(SEALED), format!("`{path}` leads out of a home"))),
+            Some(path) => {
+                let why = format!("`{path}` leads out of a home");
+                Err(BackupError::no_backup(&self.source.place(part.file()), why))
+            }
             None => Ok(secrets),
         }
     }
 
-    pub(crate) fn home(&self) -> PathBuf {
-        self.root.join(HOME)
+    fn content(&self, path: &str) -> Result<crate::manifest::Content, BackupError> {
+        content_of(&mut self.source.file(path)?.0).map_err(BackupError::io("read", &self.source.place(path)))
+    }
+
+    /// A file of the home in it.
+    pub(crate) fn file(&self, path: &str) -> Result<impl std::io::Read, BackupError> {
+        Ok(self.source.file(&format!("{HOME}/{path}"))?.0)
     }
 
     /// The list of the files, if it is the one that the manifest names.
     pub(crate) fn files(&self) -> Result<Vec<FileRecord>, BackupError> {
-        let path = self.root.join(FILES);
-        if content(&path)?.digest != self.manifest.files.digest {
+        let path = self.source.place(FILES);
+        if self.content(FILES)?.digest != self.manifest.files.digest {
             return Err(BackupError::no_backup(&path, "it is not the list that the manifest names"));
         }
         let wrong = |reason: String| BackupError::no_backup(&path, reason);
-        let mut lines = BufReader::new(File::open(&path).map_err(BackupError::io("read", &path))?);
+        let mut lines = BufReader::new(self.source.file(FILES)?.0);
         let mut files = Vec::new();
         loop {
             let mut line = Vec::new();
@@ -211,27 +245,13 @@ fn named(bytes: &[u8]) -> Result<VerifyingKey, String> {
     VerifyingKey::from_spki_pem(key).map_err(|e| e.to_string())
 }
 
-fn read(path: &Path, limit: usize) -> Result<Vec<u8>, BackupError> {
-    let failed = BackupError::io("read", path);
+fn read(source: &Source, path: &str, limit: usize) -> Result<Vec<u8>, BackupError> {
+    let place = source.place(path);
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(&failed)?;
-    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(&failed)?;
+    let (content, _) = source.file(path)?;
+    content.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(BackupError::io("read", &place))?;
     if bytes.len() > limit {
-        return Err(BackupError::no_backup(path, format!("it has more than {limit} bytes")));
+        return Err(BackupError::no_backup(&place, format!("it has more than {limit} bytes")));
     }
     Ok(bytes)
-}
-
-/// The files and folders in `folder`, by their path.
-fn walk(folder: &Path, before: &str, found: &mut Vec<String>) -> Result<(), BackupError> {
-    let failed = BackupError::io("read", folder);
-    for item in fs::read_dir(folder).map_err(&failed)? {
-        let item = item.map_err(&failed)?;
-        let path = format!("{before}{}", item.file_name().to_string_lossy());
-        if item.file_type().map_err(&failed)?.is_dir() {
-            walk(&item.path(), &format!("{path}/"), found)?;
-        }
-        found.push(path);
-    }
-    Ok(())
 }

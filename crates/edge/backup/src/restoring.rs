@@ -12,9 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::{
     ROLLED_BACK_FILE,
+    age::Identity,
     error::BackupError,
     escrow::{Passphrase, Secrets},
-    files::{copy_file, write_secret},
+    files::{put_file, write_secret},
     opening::Backup,
     staging::{Staging, make_folder, write},
 };
@@ -50,7 +51,7 @@ impl Restoring {
     /// # Errors
     /// One is not what the manifest says, or the file system says no.
     pub fn copy(&mut self, backup: &Backup) -> Result<(), BackupError> {
-        let (from, to) = (backup.home(), self.staging.folder());
+        let to = self.staging.folder();
         let mut files = backup.files()?;
         // A folder before what is in it.
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -58,7 +59,7 @@ impl Restoring {
             let path = to.join(&file.path);
             match (&file.content, &file.target) {
                 (Some(expected), _) => {
-                    let found = copy_file(&from.join(&file.path), &path, Some(file.mode.unwrap_or(0o600)))?;
+                    let found = put_file(&mut backup.file(&file.path)?, &path, file.mode.unwrap_or(0o600) & 0o777)?;
                     if found != *expected {
                         return Err(BackupError::Changed {
                             path: file.path.clone(),
@@ -93,6 +94,15 @@ impl Restoring {
     /// There are none in it, or the passphrase is another one.
     pub fn open(&mut self, backup: &Backup, passphrase: &Passphrase) -> Result<(), BackupError> {
         self.secrets.extend(backup.secrets(passphrase)?);
+        Ok(())
+    }
+
+    /// Keys and secrets that are sealed in the backup to a public key, by its secret half.
+    ///
+    /// # Errors
+    /// There are none in it, or they are sealed to others.
+    pub fn open_by(&mut self, backup: &Backup, identities: &[Identity]) -> Result<(), BackupError> {
+        self.secrets.extend(backup.secrets_by(identities)?);
         Ok(())
     }
 

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with},
+    io::Errno,
+};
 
 use crate::error::BackupError;
 
@@ -24,6 +27,15 @@ pub(crate) struct Staging {
 impl Staging {
     /// Begins beside `place`, which must be free: nothing, or an empty folder.
     pub(crate) fn begin(place: &Path) -> Result<Self, BackupError> {
+        Self::beside(place, is_free)
+    }
+
+    /// The same for a file, which takes no folder's place.
+    pub(crate) fn begin_file(place: &Path) -> Result<Self, BackupError> {
+        Self::beside(place, is_nothing)
+    }
+
+    fn beside(place: &Path, is_free: impl Fn(&Path) -> Result<(), BackupError>) -> Result<Self, BackupError> {
         let place = std::path::absolute(place).map_err(BackupError::io("find", place))?;
         let name = place.file_name().ok_or_else(|| BackupError::Occupied(place.display().to_string()))?;
         let name = name.to_string_lossy().into_owned();
@@ -53,6 +65,25 @@ impl Staging {
         &self.folder
     }
 
+    /// One file of it is all, and on disk: that takes the place.
+    pub(crate) fn settle_file(self, file: &Path) -> Result<PathBuf, BackupError> {
+        let moving = BackupError::io("move", file);
+        steward_clock::mishap::at("backup.before_rename").map_err(&moving)?;
+        // Whatever somebody put there meanwhile stays.
+        match renameat_with(CWD, file, CWD, &self.place, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => return Err(BackupError::Occupied(self.place.display().to_string())),
+            // A file system that cannot: whatever is there is looked for, and then replaced.
+            Err(Errno::INVAL) => {
+                is_nothing(&self.place)?;
+                fs::rename(file, &self.place).map_err(&moving)?;
+            }
+            moved => moved.map_err(|error| moving(error.into()))?,
+        }
+        steward_clock::mishap::at("backup.after_rename").map_err(&moving)?;
+        sync(&self.parent)?;
+        Ok(self.place.clone())
+    }
+
     /// Everything is in it and on disk: it takes its place.
     pub(crate) fn settle(mut self) -> Result<PathBuf, BackupError> {
         sync_folders(&self.folder)?;
@@ -73,6 +104,14 @@ impl Drop for Staging {
         if !self.is_settled {
             let _ = fs::remove_dir_all(&self.folder);
         }
+    }
+}
+
+fn is_nothing(place: &Path) -> Result<(), BackupError> {
+    match fs::symlink_metadata(place) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(BackupError::io("look at", place)(error)),
+        Ok(_) => Err(BackupError::Occupied(place.display().to_string())),
     }
 }
 

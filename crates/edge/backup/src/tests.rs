@@ -11,8 +11,9 @@ use steward_seal::{Digest, SigningKey, dsse, json};
 use tempfile::TempDir;
 
 use crate::{
-    Backup, BackupError, Made, Making, Manifest, Passphrase, Restoring, What,
+    Backup, BackupError, Identity, Keys, Made, Making, Manifest, Passphrase, Recipient, Restoring, What,
     manifest::{FileRecord, MANIFEST_TYPE},
+    tar,
 };
 
 struct Fixed(u8);
@@ -58,7 +59,7 @@ impl World {
     fn make(&self, passphrase: Option<&Passphrase>) -> Made {
         let making = Making::begin(&self.path("backup")).unwrap();
         fs::write(making.store(), "a store").unwrap();
-        making.finish(&self.home(), what(), &key(1), passphrase, &Fixed(3)).unwrap()
+        making.finish(&self.home(), what(), &key(1), passphrase.map_or(Keys::LeftOut, Keys::By), &Fixed(3)).unwrap()
     }
 
     fn open(&self) -> Result<Backup, BackupError> {
@@ -201,4 +202,175 @@ fn what_changes_between_checking_and_copying_is_found() {
         "{changed:?}"
     );
     assert!(!world.path("again").exists());
+}
+
+/// The backup as one file, with keys to a public key.
+fn pack(world: &World, keys: Keys<'_>) -> PathBuf {
+    let file = world.path("backup.stwb");
+    let making = Making::begin_file(&file).unwrap();
+    fs::write(making.store(), "a store").unwrap();
+    let made = making.finish(&world.home(), what(), &key(1), keys, &Fixed(3)).unwrap();
+    assert_eq!(made.place, file);
+    file
+}
+
+fn open_file(file: &Path) -> Result<Backup, BackupError> {
+    Backup::open(file, Some(&key(1).verifying_key()))
+}
+
+/// What somebody who can write archives makes of one.
+fn packed(items: &[(&str, Option<&[u8]>)]) -> Vec<u8> {
+    let mut writer = tar::Writer::new(Vec::new());
+    for (path, content) in items {
+        match content {
+            Some(bytes) => writer.file(path, bytes.len() as u64, &mut &bytes[..]).unwrap(),
+            None => writer.folder(path).unwrap(),
+        }
+    }
+    writer.finish().unwrap()
+}
+
+#[test]
+fn one_file_says_and_gives_what_a_folder_does() {
+    let world = World::new();
+    // Larger than what is read whole, and with a name that does not fit into a block.
+    let long = format!("agents/acme/scribe/files/{}", "ü".repeat(100));
+    fs::write(world.home().join(&long), vec![b'x'; (1 << 20) + 5]).unwrap();
+    let made = world.make(None);
+    let file = pack(&world, Keys::LeftOut);
+    let backup = open_file(&file).unwrap();
+    assert_eq!(backup.manifest(), &made.manifest, "the same manifest, to the byte");
+    assert_eq!(backup.check().unwrap(), []);
+    assert_eq!(fs::read_to_string(backup.store().unwrap()).unwrap(), "a store");
+    let mut restoring = Restoring::begin(&world.path("again")).unwrap();
+    restoring.copy(&backup).unwrap();
+    let to = restoring.settle().unwrap();
+    assert_eq!(fs::read(to.join(&long)).unwrap().len(), (1 << 20) + 5);
+    assert_eq!(fs::read_to_string(to.join("programs/link")).unwrap(), "#!/bin/sh");
+    assert!(to.join("agents/acme/clerk/files").is_dir());
+    let scratch = backup.store().unwrap();
+    drop(backup);
+    assert!(!scratch.exists(), "the copy of the store goes with it");
+    assert!(!world.path(".backup.stwb.half").exists());
+    // Everybody's tar makes the folder of it.
+    fs::create_dir(world.path("unpacked")).unwrap();
+    let tar = std::process::Command::new("tar").arg("-xf").arg(&file).arg("-C").arg(world.path("unpacked")).status();
+    assert!(tar.unwrap().success());
+    assert_eq!(Backup::open(&world.path("unpacked"), Some(&key(1).verifying_key())).unwrap().check().unwrap(), []);
+    // What is written while it is read is the same file.
+    let (reading, writing) = std::io::pipe().unwrap();
+    let streamed = std::thread::spawn(move || std::io::read_to_string(hexed(reading)).unwrap());
+    let making = Making::begin_stream(writing).unwrap();
+    fs::write(making.store(), "a store").unwrap();
+    making.finish(&world.home(), what(), &key(1), Keys::LeftOut, &Fixed(3)).unwrap();
+    assert_eq!(streamed.join().unwrap(), hex::encode(fs::read(&file).unwrap()));
+}
+
+fn hexed(mut from: impl std::io::Read) -> std::io::Cursor<String> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes).unwrap();
+    std::io::Cursor::new(hex::encode(bytes))
+}
+
+#[test]
+fn a_file_takes_nobodys_place() {
+    let world = World::new();
+    fs::write(world.path("backup.stwb"), "mine").unwrap();
+    assert!(matches!(Making::begin_file(&world.path("backup.stwb")).err(), Some(BackupError::Occupied(_))));
+    fs::create_dir(world.path("empty.stwb")).unwrap();
+    assert!(matches!(Making::begin_file(&world.path("empty.stwb")).err(), Some(BackupError::Occupied(_))));
+    fs::remove_file(world.path("backup.stwb")).unwrap();
+    let making = Making::begin_file(&world.path("backup.stwb")).unwrap();
+    fs::write(making.store(), "a store").unwrap();
+    // Somebody is there first.
+    fs::write(world.path("backup.stwb"), "mine").unwrap();
+    let late = making.finish(&world.home(), what(), &key(1), Keys::LeftOut, &Fixed(3));
+    assert!(matches!(late, Err(BackupError::Occupied(_))), "{late:?}");
+    assert_eq!(fs::read_to_string(world.path("backup.stwb")).unwrap(), "mine");
+    assert!(!world.path(".backup.stwb.half").exists());
+}
+
+#[test]
+fn a_file_that_leads_elsewhere_repeats_itself_or_goes_on_is_no_backup() {
+    let world = World::new();
+    let good = fs::read(pack(&world, Keys::LeftOut)).unwrap();
+    let file = world.path("other.stwb");
+    let refused = |bytes: &[u8], says: &str| {
+        fs::write(&file, bytes).unwrap();
+        let error = open_file(&file).map(|_| ()).unwrap_err();
+        assert!(
+            matches!(&error, BackupError::NotABackup { .. }) && error.to_string().contains(says),
+            "{says}: {error}"
+        );
+    };
+    let (f, m) = (("files.jsonl", Some(&b""[..])), ("manifest.json", Some(&b"{}"[..])));
+    for path in ["../evil", "/tmp/evil", "home/../evil", "home//evil", "home/a/../../evil", "evil", "home/"] {
+        refused(&packed(&[(path, Some(b"x")), f, m]), "leads out of one");
+    }
+    refused(&packed(&[("..", None), f, m]), "leads out of one");
+    refused(&packed(&[("home/a", Some(b"x")), ("home/a", Some(b"y")), f, m]), "twice");
+    refused(&packed(&[("home/a", None), ("home/a", Some(b"y")), f, m]), "twice");
+    refused(&packed(&[f, m, ("home/a", Some(b"x"))]), "behind its manifest");
+    refused(&[&good[..], b"x"].concat(), "follow its end");
+    refused(b"", "cut off");
+    for cut in [1, 511, 512, good.len() / 2, good.len() - 512, good.len() - 1] {
+        refused(&good[..cut], "");
+    }
+    // A hole of eight exabytes is not read: nothing stands in it.
+    let mut bomb = packed(&[("home/a", Some(b""))]);
+    bomb.truncate(bomb.len() - 1024);
+    let large = fs::File::create(&file).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&large, &bomb, 0).unwrap();
+    large.set_len(1 << 40).unwrap();
+    assert!(open_file(&file).is_err());
+    fs::write(&file, &good).unwrap();
+    open_file(&file).unwrap();
+}
+
+#[test]
+fn each_byte_of_a_file_counts() {
+    let world = World::new();
+    let good = fs::read(pack(&world, Keys::LeftOut)).unwrap();
+    let manifest = open_file(&world.path("backup.stwb")).unwrap().manifest().clone();
+    let from = good.windows(13).rposition(|window| window == b"manifest.json").unwrap();
+    let file = world.path("other.stwb");
+    for at in (0..good.len()).step_by(7) {
+        let mut changed = good.clone();
+        changed[at] ^= 1;
+        fs::write(&file, &changed).unwrap();
+        let is_found = match open_file(&file) {
+            Err(_) => true,
+            // An envelope says by which key it may be signed; nobody believes that, and what was signed is the same.
+            Ok(backup) if at >= from => backup.manifest() == &manifest,
+            Ok(backup) => !backup.check().is_ok_and(|problems| problems.is_empty()),
+        };
+        assert!(is_found, "byte {at}");
+    }
+}
+
+#[test]
+fn keys_that_are_sealed_to_somebody_are_opened_elsewhere_alone() {
+    let world = World::new();
+    let secret = "AGE-SECRET-KEY-1QYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZ9K4CN";
+    let identities = Identity::read(secret).unwrap();
+    let to: Vec<Recipient> = identities.iter().map(Identity::recipient).collect();
+    let file = pack(&world, Keys::To(&to));
+    let bytes = fs::read(&file).unwrap();
+    assert!(!bytes.windows(7).any(|seven| seven == b"private"), "the home has it, the backup has not");
+    let backup = open_file(&file).unwrap();
+    assert_eq!(backup.check().unwrap(), []);
+    assert_eq!(backup.manifest().sealed.as_ref().unwrap().recipients, [to[0].to_string()]);
+    let mut restoring = Restoring::begin(&world.path("again")).unwrap();
+    let passphrase = Passphrase::new("correct horse battery").unwrap();
+    let error = restoring.open(&backup, &passphrase).unwrap_err().to_string();
+    assert!(error.contains("--identity"), "{error}");
+    let other = "AGE-SECRET-KEY-1QGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQ0N3JDM";
+    let wrong = restoring.open_by(&backup, &Identity::read(other).unwrap());
+    assert!(matches!(wrong, Err(BackupError::WrongIdentity)));
+    restoring.open_by(&backup, &identities).unwrap();
+    assert_eq!(restoring.key("keys/document.pem").unwrap(), b"private");
+    // By a passphrase, an identity opens nothing.
+    world.make(Some(&passphrase));
+    let error = restoring.open_by(&world.open().unwrap(), &identities).unwrap_err().to_string();
+    assert!(error.contains("--passphrase-file"), "{error}");
 }

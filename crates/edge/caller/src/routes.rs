@@ -8,9 +8,9 @@ use steward_wire::{
     Explanation, ExportQuery, GrantSecret, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LeaseList,
     LeaseRecord, LedgerHead, LinkList, LinkPerson, LinkRecord, Login, LoginIssuers, LoginToken, ModelList, ModelRecord,
     ModelTested, NodeStatus, PersonList, PersonRecord, PolicyDiff, PolicyList, PolicyVerdict, PutSecret, Reason,
-    RedactionRecord, ResolveEffect, ReviewDetail, ReviewList, ReviewRecord, RevocationRecord, RotateSecret, RunDetail,
-    RunList, RunRecord, RunReplay, SearchQuery, SecretList, SecretRecord, SetBudget, StartRun, StateList, TierChange,
-    ToolServerList, ToolServerRecord, UnlinkPerson, UsageReport, VerifierKey,
+    RedactionRecord, ResolveEffect, RetentionReport, ReviewDetail, ReviewList, ReviewRecord, RevocationRecord,
+    RotateSecret, RunDetail, RunList, RunRecord, RunReplay, SearchQuery, SecretList, SecretRecord, SetBudget, StartRun,
+    StateList, TierChange, ToolServerList, ToolServerRecord, UnlinkPerson, UsageReport, VerifierKey,
 };
 
 use crate::{
@@ -471,6 +471,11 @@ impl Caller {
     /// `GET /v1/ledger/entries/{seq}/proof`.
     pub async fn prove(&self, seq: u64) -> Result<InclusionProof, CallError> {
         self.get(&["v1", "ledger", "entries", &seq.to_string(), "proof"]).await
+    }
+
+    /// `GET /v1/ledger/retention`: how long what entries say is kept, and what would be erased.
+    pub async fn retention(&self) -> Result<RetentionReport, CallError> {
+        self.get(&["v1", "ledger", "retention"]).await
     }
 
     /// `POST /v1/ledger/entries/{seq}/redact`: erases its body and salt.

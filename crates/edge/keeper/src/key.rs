@@ -1,14 +1,15 @@
 //! The data key, which seals secrets, and what seals the data key: a key in a file, or a passphrase.
 //!
 //! ```text
-//! keys/keeper.key       the key that seals the data key: 64 hexadecimal digits (0600); not there with a passphrase
+//! keys/keeper.key       the key that seals the data key: 64 hexadecimal digits (0600); not there with a passphrase, or a key kept elsewhere
 //! keys/keeper.sealed    the data key, sealed by it, or by what Argon2id (RFC 9106) makes of the passphrase
 //! ```
 //!
-//! A data key is made once, when there is none and nothing was sealed yet. A node that is told a passphrase for a data key that its key file
-//! sealed seals it anew, and takes the key file away: whenever it dies on the way, one of the two opens it.
+//! A data key is made once, when there is none and nothing was sealed yet. A node that is told a passphrase, or a key that is kept elsewhere,
+//! for a data key that its key file sealed seals it anew, and takes the key file away: whenever it dies on the way, one of the two opens it.
 //!
-//! Deliberately absent: other keepers of keys (a TPM, a KMS); they would be a further [`Unlock`].
+//! Deliberately absent: speaking to keepers of keys (a TPM, a KMS). The system's service manager does, and hands over what it opened:
+//! credential.rs.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -22,7 +23,10 @@ use steward_clock::{Dice, mishap};
 use steward_seal::secret::Secret;
 use zeroize::Zeroizing;
 
-use crate::sealed::{Cipher, KEY_BYTES, SealError, What, parameters, what};
+use crate::{
+    credential::Credential,
+    sealed::{Cipher, KEY_BYTES, SealError, What, parameters, what},
+};
 
 /// The shortest passphrase, in characters.
 pub const MIN_PASSPHRASE_CHARS: usize = 12;
@@ -34,7 +38,7 @@ const SALT_BYTES: usize = 16;
 const PARAMETER_BYTES: usize = 12 + SALT_BYTES;
 
 /// The largest file of a key, in bytes.
-const MAX_KEY_FILE_BYTES: u64 = 4096;
+pub(crate) const MAX_KEY_FILE_BYTES: u64 = 4096;
 
 /// How much work it is to try a passphrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,12 @@ pub enum Unlock {
     Variable(String),
     /// A passphrase in this file, which its owner alone can read.
     File(PathBuf),
+    /// A passphrase that the system's service manager hands over.
+    Credential(Credential),
+    /// The key itself, in the place of the one in the node's home, from the system's service manager.
+    CredentialKey(Credential),
+    /// The key itself, in the place of the one in the node's home, in this file, which its owner alone can read.
+    KeyAt(PathBuf),
 }
 
 impl Unlock {
@@ -76,17 +86,36 @@ impl Unlock {
             Self::KeyFile => "the key file keys/keeper.key".to_owned(),
             Self::Variable(name) => format!("the passphrase in {name}"),
             Self::File(path) => format!("the passphrase in `{}`", path.display()),
+            Self::Credential(credential) => format!("the passphrase in {credential}"),
+            Self::CredentialKey(credential) => format!("the key in {credential}"),
+            Self::KeyAt(path) => format!("the key in `{}`", path.display()),
         }
+    }
+
+    /// The key that is kept outside of the home, if one is.
+    fn key(&self) -> Result<Option<Key>, String> {
+        let bytes = match self {
+            Self::CredentialKey(credential) => credential.read()?,
+            Self::KeyAt(path) => private(path)?.ok_or_else(|| format!("there is no file `{}`", path.display()))?,
+            Self::KeyFile | Self::Variable(_) | Self::File(_) | Self::Credential(_) => return Ok(None),
+        };
+        key_in(&bytes)
+            .map(Some)
+            .ok_or_else(|| format!("{} is none: one is 64 hexadecimal digits, or {KEY_BYTES} bytes", self.in_words()))
     }
 
     fn passphrase(&self) -> Result<Option<Secret>, String> {
         let text = match self {
-            Self::KeyFile => return Ok(None),
+            Self::KeyFile | Self::CredentialKey(_) | Self::KeyAt(_) => return Ok(None),
+            Self::Credential(credential) => text_of(credential.read()?, &self.in_words())?,
             Self::Variable(name) => {
                 let text = std::env::var(name).map_err(|_| format!("there is no variable {name} with a passphrase"))?;
                 Zeroizing::new(text)
             }
-            Self::File(path) => private(path)?.ok_or_else(|| format!("there is no file `{}`", path.display()))?,
+            Self::File(path) => {
+                let bytes = private(path)?.ok_or_else(|| format!("there is no file `{}`", path.display()))?;
+                text_of(bytes, &self.in_words())?
+            }
         };
         let secret = Secret::new(&text);
         if secret.reveal().chars().count() < MIN_PASSPHRASE_CHARS {
@@ -112,7 +141,7 @@ pub(crate) fn data_key(
     dice: &dyn Dice,
 ) -> Result<Key, String> {
     let (key_file, sealed_file) = (folder.join("keeper.key"), folder.join("keeper.sealed"));
-    let passphrase = unlock.passphrase()?;
+    let (passphrase, elsewhere) = (unlock.passphrase()?, unlock.key()?);
     let about: [&[u8]; 2] = [namespace.as_bytes(), b"data key"];
     let by_passphrase = |key: &Key, passphrase: &Secret| -> Result<Vec<u8>, String> {
         let mut salt = [0; SALT_BYTES];
@@ -133,9 +162,10 @@ pub(crate) fn data_key(
         }
         let mut key = Key::default();
         dice.fill(&mut *key);
-        let sealed = match &passphrase {
-            Some(passphrase) => by_passphrase(&key, passphrase)?,
-            None => {
+        let sealed = match (&passphrase, &elsewhere) {
+            (Some(passphrase), _) => by_passphrase(&key, passphrase)?,
+            (None, Some(by)) => Cipher::new(by).seal(What::DataByFile, &[], &about, &key[..], dice),
+            (None, None) => {
                 let by = key_of_file(&key_file)?.map_or_else(|| make_key(&key_file, dice), Ok)?;
                 mishap::at("keeper.key_made").map_err(|e| e.to_string())?;
                 Cipher::new(&by).seal(What::DataByFile, &[], &about, &key[..], dice)
@@ -166,8 +196,25 @@ pub(crate) fn data_key(
             Err("the keystore is sealed by a passphrase: say in steward.toml, under `keeper_passphrase`, where it is"
                 .to_owned())
         }
+        (Some(What::DataByFile), None) if elsewhere.is_some() => {
+            let by = elsewhere.expect("it was just asked");
+            if let Ok(opened) = Cipher::new(&by).open(What::DataByFile, 0, &about, &sealed) {
+                // What the last start did not come to.
+                let _ = fs::remove_file(&key_file);
+                return key_of(&opened);
+            }
+            let wrong = || format!("{}; is {} the right one?", said(SealError::Wrong), unlock.in_words());
+            let before = key_of_file(&key_file)?.ok_or_else(wrong)?;
+            let key = key_of(&Cipher::new(&before).open(What::DataByFile, 0, &about, &sealed).map_err(said)?)?;
+            write_private(&sealed_file, &Cipher::new(&by).seal(What::DataByFile, &[], &about, &key[..], dice))?;
+            mishap::at("keeper.sealed_anew").map_err(|e| e.to_string())?;
+            fs::remove_file(&key_file).map_err(|e| format!("`{}`: {e}", key_file.display()))?;
+            Ok(key)
+        }
         (Some(What::DataByFile), _) => {
-            let by = key_of_file(&key_file)?.ok_or("keys/keeper.key is not there: put it back from a backup")?;
+            let by = key_of_file(&key_file)?.ok_or(
+                "keys/keeper.key is not there: put it back from a backup, or say under `keeper_key` where it is kept",
+            )?;
             let key = key_of(&Cipher::new(&by).open(What::DataByFile, 0, &about, &sealed).map_err(said)?)?;
             if let Some(passphrase) = &passphrase {
                 write_private(&sealed_file, &by_passphrase(&key, passphrase)?)?;
@@ -200,11 +247,23 @@ fn key_of(bytes: &[u8]) -> Result<Key, String> {
 }
 
 fn key_of_file(path: &Path) -> Result<Option<Key>, String> {
-    let Some(text) = private(path)? else { return Ok(None) };
+    let Some(bytes) = private(path)? else { return Ok(None) };
+    key_in(&bytes).map(Some).ok_or_else(|| format!("`{}` is no key: one is 64 hexadecimal digits", path.display()))
+}
+
+/// A key as it is written: 64 hexadecimal digits, or its bytes.
+fn key_in(bytes: &[u8]) -> Option<Key> {
     let mut key = Key::default();
-    hex::decode_to_slice(text.trim(), &mut *key)
-        .map_err(|_| format!("`{}` is no key: one is 64 hexadecimal digits", path.display()))?;
-    Ok(Some(key))
+    if bytes.len() == KEY_BYTES {
+        key.copy_from_slice(bytes);
+        return Some(key);
+    }
+    hex::decode_to_slice(bytes.trim_ascii(), &mut *key).ok().map(|()| key)
+}
+
+/// What is read is text.
+fn text_of(bytes: Zeroizing<Vec<u8>>, what: &str) -> Result<Zeroizing<String>, String> {
+    std::str::from_utf8(&bytes).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| format!("{what} is not UTF-8"))
 }
 
 fn make_key(path: &Path, dice: &dyn Dice) -> Result<Key, String> {
@@ -215,8 +274,8 @@ fn make_key(path: &Path, dice: &dyn Dice) -> Result<Key, String> {
     Ok(key)
 }
 
-/// A text that its owner alone can read; none if there is no such file.
-fn private(path: &Path) -> Result<Option<Zeroizing<String>>, String> {
+/// What its owner alone can read; none if there is no such file.
+fn private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
     let failed = |error: io::Error| format!("`{}`: {error}", path.display());
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -229,9 +288,9 @@ fn private(path: &Path) -> Result<Option<Zeroizing<String>>, String> {
     if about.permissions().mode() & 0o077 != 0 {
         return Err(format!("`{0}` can be read by others; type: chmod 600 {0}", path.display()));
     }
-    let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE_BYTES as usize));
-    file.take(MAX_KEY_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
-    Ok(Some(text))
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE_BYTES as usize));
+    file.take(MAX_KEY_FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Some(bytes))
 }
 
 fn bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {

@@ -18,6 +18,7 @@
 //!
 //! Deliberately absent: rows and leases (app/secrets has them), and Vault, which would be a further engine.
 
+mod credential;
 mod error;
 mod files;
 mod key;
@@ -32,6 +33,7 @@ use steward_naming::Label;
 use steward_seal::secret::{Secret, Secrets};
 use zeroize::Zeroizing;
 
+pub use credential::Credential;
 pub use error::KeeperError;
 pub use files::{MAX_SECRET_BYTES, MAX_SECRETS};
 pub use key::{MIN_PASSPHRASE_CHARS, Unlock};

@@ -7,7 +7,7 @@ use steward_seal::secret::Secret;
 use tempfile::TempDir;
 
 use crate::{
-    Keeper, KeeperError, Kept, Place, SealError, Unlock, generate,
+    Credential, Keeper, KeeperError, Kept, Place, SealError, Unlock, generate,
     key::{Cost, data_key},
 };
 
@@ -195,4 +195,69 @@ fn a_passphrase_takes_the_place_of_the_key_file() {
     greedy[6] = 0xff;
     fs::write(keys.join("keeper.sealed"), greedy).expect("written");
     assert!(with(&by, 2).expect_err("greedy").contains("does not open"));
+}
+
+/// As systemd hands them over, in a folder `credentials` of the home.
+fn credential(home: &TempDir, name: &str, bytes: &[u8]) -> Credential {
+    let folder = home.path().join("credentials");
+    fs::create_dir_all(&folder).expect("made");
+    let file = folder.join(name);
+    // One that is there cannot be written.
+    let _ = fs::remove_file(&file);
+    fs::write(&file, bytes).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).expect("set");
+    Credential { folder: Some(folder), name: name.to_owned() }
+}
+
+#[test]
+fn a_credential_of_the_service_opens_the_keystore() {
+    let home = home();
+    let keys = home.path().join("keys");
+    let with = |unlock: &Unlock, dice: u8| data_key(&keys, "acme.internal", unlock, dice == 7, CHEAP, &Fixed(dice));
+    let by = Unlock::Credential(credential(&home, "passphrase", b"correct horse battery\n"));
+    assert_eq!(*with(&by, 7).expect("made"), [7; 32]);
+    assert!(!keys.join("keeper.key").exists(), "nothing in the home opens it");
+    assert_eq!(*with(&by, 2).expect("opened"), [7; 32]);
+    // It is a passphrase as one in a file is, with the line's end or without.
+    put(home.path(), "passphrase", "correct horse battery", 0o600);
+    assert_eq!(*with(&Unlock::File(home.path().join("passphrase")), 2).expect("opened"), [7; 32]);
+    for (bytes, says) in [
+        (&b"correct horse batterz"[..], "is the passphrase in the credential `passphrase` the right one?"),
+        (b"short", "fewer than 12"),
+        (b"\xff\xfe not a text of any kind", "is not UTF-8"),
+    ] {
+        let why = with(&Unlock::Credential(credential(&home, "passphrase", bytes)), 2).expect_err(says);
+        assert!(why.contains(says) && !why.contains("horse"), "{why}");
+    }
+}
+
+#[test]
+fn a_key_that_is_kept_elsewhere_takes_the_place_of_the_key_file() {
+    let home = home();
+    let keys = home.path().join("keys");
+    let with = |unlock: &Unlock, dice: u8| data_key(&keys, "acme.internal", unlock, dice == 7, CHEAP, &Fixed(dice));
+    let by = |bytes: &[u8]| Unlock::CredentialKey(credential(&home, "key", bytes));
+    with(&Unlock::KeyFile, 7).expect("made");
+    for wrong in [&b"hello"[..], &[5; 31], "05".repeat(33).as_bytes()] {
+        let why = with(&by(wrong), 2).expect_err("no key");
+        assert!(why.contains("64 hexadecimal digits, or 32 bytes"), "{why}");
+    }
+    assert!(keys.join("keeper.key").exists());
+    // Its bytes, or their digits.
+    assert_eq!(*with(&by(&[5; 32]), 2).expect("sealed anew"), [7; 32]);
+    assert!(!keys.join("keeper.key").exists(), "the key file opens nothing any more");
+    assert_eq!(*with(&by(format!("{}\n", "05".repeat(32)).as_bytes()), 2).expect("opened"), [7; 32]);
+    put(home.path(), "key", &"05".repeat(32), 0o600);
+    assert_eq!(*with(&Unlock::KeyAt(home.path().join("key")), 2).expect("opened"), [7; 32]);
+    let why = with(&by(&[6; 32]), 2).expect_err("another key");
+    assert!(why.contains("is the key in the credential `key` the right one?"), "{why}");
+    assert!(with(&Unlock::KeyFile, 2).expect_err("it is elsewhere").contains("keeper_key"));
+    // One that died after it sealed anew, and before it took the key file away.
+    put(&keys, "keeper.key", &"07".repeat(32), 0o600);
+    assert_eq!(*with(&by(&[5; 32]), 2).expect("opened"), [7; 32]);
+    assert!(!keys.join("keeper.key").exists());
+    // Made with it from the beginning.
+    fs::remove_file(keys.join("keeper.sealed")).expect("removed");
+    with(&by(&[5; 32]), 7).expect("made");
+    assert!(!keys.join("keeper.key").exists());
 }

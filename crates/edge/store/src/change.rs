@@ -25,7 +25,7 @@ pub struct Change {
     pub(crate) confidence_bp: Option<u16>,
     pub(crate) trace: Option<TraceId>,
     pub(crate) urgent: bool,
-    pub(crate) erases: Option<u64>,
+    pub(crate) erases: Vec<u64>,
     pub(crate) opens_origin: Option<String>,
 }
 
@@ -44,7 +44,7 @@ impl Change {
             confidence_bp: None,
             trace: None,
             urgent: false,
-            erases: None,
+            erases: Vec::new(),
             opens_origin: None,
         }
     }
@@ -57,8 +57,9 @@ impl Change {
 
     /// Erases body and salt of another entry (LED-5). This one restates the rows that only that one vouched for, and what is left of it.
     #[must_use]
-    pub fn erases(self, entry: u64) -> Self {
-        Self { erases: Some(entry), ..self }
+    pub fn erases(mut self, entry: u64) -> Self {
+        self.erases.push(entry);
+        self
     }
 
     /// From this entry on the ledger has another origin: its heads no longer contradict those of the old one. The one change that a

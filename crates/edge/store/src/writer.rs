@@ -386,10 +386,20 @@ impl Thread {
             body.blobs.push(*digest);
         }
         body.detail = change.detail.clone();
-        if let Some(entry) = change.erases {
-            let (redaction, rows) = self.erase(entry)?;
-            redaction.write(&mut body.detail);
+        let mut left = Vec::new();
+        for entry in &change.erases {
+            let (redaction, rows) = self.erase(*entry)?;
+            left.push(redaction);
+            // A row that is gone may have gone twice; it is vouched for once.
             body.rows.extend(rows);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        body.rows.retain(|row| seen.insert((row.table.clone(), row.key.clone())));
+        match left.as_slice() {
+            [] => {}
+            _ if change.kind == steward_ledger::kind::LEDGER_SWEPT => Redaction::write_all(&left, &mut body.detail),
+            [one] => one.write(&mut body.detail),
+            _ => return Err(CommitError::Broken("a person erases one entry at a time".to_owned())),
         }
         body.outcome = change.outcome.clone();
         body.confidence_bp = change.confidence_bp;

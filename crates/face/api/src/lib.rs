@@ -144,6 +144,7 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/v1/ledger/entries/{seq}", get(entries::show))
         .route("/v1/ledger/entries/{seq}/proof", get(entries::proof))
         .route("/v1/ledger/entries/{seq}/redact", post(entries::redact))
+        .route("/v1/ledger/retention", get(entries::retention))
         .route("/v1/ledger/export", get(entries::export))
         .route("/v1/node/status", get(status::status))
         .route("/v1/node/doctor", get(status::doctor))

@@ -37,7 +37,7 @@ use crate::routes::{
         secrets::list, secrets::put, secrets::rotate, secrets::revoke, secrets::grant, secrets::leases, secrets::revoke_lease,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
         status::status, status::doctor, alerts::list, metrics::metrics, halt::halt, halt::resume,
-        entries::search, entries::show, entries::proof, entries::redact, entries::export,
+        entries::search, entries::show, entries::proof, entries::redact, entries::retention, entries::export,
 
         policies::list, policies::explain, policy_diff::diff,
     )

@@ -25,6 +25,7 @@ use crate::{
         people::PeopleVerb,
         policy::PolicyVerb,
         redact::RedactArgs,
+        retention::RetentionVerb,
         reviews::ReviewVerb,
         runs::RunVerb,
         secrets::{LeaseVerb, SecretVerb},
@@ -128,6 +129,9 @@ pub enum Command {
     Alerts,
     /// Erase what an entry of the ledger says; that it stands there, and every proof, stays
     Redact(RedactArgs),
+    /// How long what the ledger's entries say is kept
+    #[command(subcommand)]
+    Retention(RetentionVerb),
     /// Copies of the node's home: make, check, put back
     #[command(subcommand)]
     Backup(BackupVerb),
@@ -307,6 +311,8 @@ mod tests {
             "logs analyze --archive --json",
             "--ca ca.pem --node https://steward.example.org alerts",
             "redact 7 --reason asked",
+            "retention show",
+            "retention show --all",
             "backup create --to /b",
             "backup create --to /b --passphrase-file f",
             "backup verify /b --key k.pem --vkey v --against a --anchor b",

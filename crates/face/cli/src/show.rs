@@ -59,6 +59,19 @@ impl Show {
         self.text(&text)
     }
 
+    /// Shows the answer on stderr, where stdout has what was asked for.
+    pub(crate) fn answer_aside<T: Serialize>(
+        &mut self,
+        answer: &T,
+        view: impl FnOnce(&T, Looks) -> String,
+    ) -> Result<(), Failure> {
+        let text = match self.json {
+            true => serde_json::to_string_pretty(answer).map_err(Failure::refused)? + "\n",
+            false => view(answer, self.asides),
+        };
+        Ok(io::stderr().write_all(text.as_bytes())?)
+    }
+
     pub(crate) fn json(&mut self, answer: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(answer).map_err(Failure::refused)?;
         self.text(&format!("{text}\n"))

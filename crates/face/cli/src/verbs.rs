@@ -26,6 +26,7 @@ pub(crate) mod policy_diff;
 pub(crate) mod proofs;
 pub(crate) mod redact;
 pub(crate) mod replay;
+pub(crate) mod retention;
 pub(crate) mod reviews;
 pub(crate) mod run_view;
 pub(crate) mod runs;
@@ -76,6 +77,7 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Logs(verb) => logs::carry_out(session, verb).await,
         Command::Alerts => alerts::list(session).await,
         Command::Redact(args) => redact::redact(session, args).await,
+        Command::Retention(verb) => retention::carry_out(session, verb).await,
         Command::Backup(verb) => backup::carry_out(session, verb),
         Command::Upgrade(_) => {
             Err(Failure::misused("an upgrade is not checked from here").hint("run the program `steward`"))

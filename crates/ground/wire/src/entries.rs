@@ -123,6 +123,31 @@ pub struct RedactionRecord {
     pub folded: bool,
 }
 
+/// How long what the entries of the ledger say is kept, and what would be erased now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RetentionReport {
+    /// Every kind of entry.
+    pub kinds: Vec<RetentionKind>,
+}
+
+/// A kind of entries, and for how long what they say is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RetentionKind {
+    /// The kind.
+    pub kind: String,
+    /// For how many days; absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u32>,
+    /// How many entries have what they say.
+    pub whole: u64,
+    /// How many are older than that, and are erased with the next sweep.
+    pub due: u64,
+    /// How many are older, and are kept because something that is under way needs them.
+    pub needed: u64,
+    /// How many were erased, by age or by a person.
+    pub erased: u64,
+}
+
 /// What to export.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -27,8 +27,8 @@ pub use actions::{
 };
 pub use agents::{AddAgent, AgentList, AgentRecord};
 pub use entries::{
-    Consistency, EntryList, EntryRecord, ExportQuery, InclusionProof, LedgerHead, RedactionRecord, SearchQuery,
-    VerifierKey,
+    Consistency, EntryList, EntryRecord, ExportQuery, InclusionProof, LedgerHead, RedactionRecord, RetentionKind,
+    RetentionReport, SearchQuery, VerifierKey,
 };
 pub use models::{
     AddModel, BudgetLimits, BudgetList, BudgetRecord, BudgetUsed, ModelList, ModelRecord, ModelTested, SetBudget,

@@ -14,6 +14,10 @@ pub(crate) fn assert_had_again(context: &Context) {
     let checked = context.store.read(|reader| {
         let filter = RunFilter { limit: u32::MAX, ..RunFilter::default() };
         for run in runs(reader, &filter)? {
+            // One of which something was erased says so, and is not lived again.
+            if !reader.entries("WHERE trace = ?1 AND body IS NULL LIMIT 1", &[&run.trace.as_str()])?.is_empty() {
+                continue;
+            }
             let (_, lived) = live_again(reader, &run)?;
             assert!(lived.agrees(), "the record of {} does not lead to what it says: {lived:#?}", run.id());
         }

@@ -36,6 +36,7 @@ pub struct Builder {
     sources: Sources,
     http_allow: Vec<String>,
     issuers: Vec<IssuerSettings>,
+    retention: steward_app_entries::Retention,
     model_timeouts: steward_model::Timeouts,
 }
 
@@ -56,6 +57,13 @@ impl Builder {
 
     /// Its agents may fetch from there.
     #[must_use]
+    pub fn keeps(mut self, rules: &[&str]) -> Self {
+        let rules: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        self.retention = steward_app_entries::Retention::parse(&rules).expect("rules");
+        self
+    }
+
+    /// Hosts that agents may fetch from.
     pub fn http_allow(mut self, entry: &str) -> Self {
         self.http_allow.push(entry.to_owned());
         self
@@ -102,6 +110,7 @@ impl Builder {
         let settings = Settings {
             http_allow: self.http_allow,
             issuers: self.issuers,
+            retention: self.retention,
             model_timeouts: self.model_timeouts,
             keeper: Default::default(),
             worker: Workers::Other(Arc::clone(&worker) as Arc<dyn steward_worker::Worker>),
@@ -176,6 +185,7 @@ impl TestNode {
             sources: Sources::shipped(),
             http_allow: Vec::new(),
             issuers: Vec::new(),
+            retention: Default::default(),
             model_timeouts: steward_model::Timeouts::default(),
         }
     }

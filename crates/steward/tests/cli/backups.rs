@@ -109,7 +109,19 @@ fn a_backup_of_a_running_node_is_checked_and_put_back() {
     let made = json(&place, DONE, &["backup", "create", "--to", &backup, "--passphrase-file", &pass]);
     assert_eq!(
         fields(&made),
-        ["backup", "bytes", "entries", "files", "left_out", "namespace", "origin", "sealed", "signer", "taken_at"]
+        [
+            "backup",
+            "bytes",
+            "entries",
+            "files",
+            "left_out",
+            "namespace",
+            "origin",
+            "sealed",
+            "sealed_to",
+            "signer",
+            "taken_at"
+        ]
     );
     assert_eq!(text(&made, "/namespace"), NAMESPACE);
     let sealed: Vec<&str> = list(&made, "/sealed").iter().filter_map(Value::as_str).collect();
@@ -494,4 +506,113 @@ fn an_upgrade_is_looked_at_before_it_is_done() {
     let after = fs::read(place.home().join("store.sqlite")).expect("a file");
     assert_eq!(before.len(), after.len(), "the store itself stays as it is");
     assert!(fs::read_dir(place.home().join("run")).expect("a folder").count() <= 2, "nothing is left of the trial");
+}
+
+/// As `age-keygen` writes it: 32 ones.
+const IDENTITY: &str = "# public key: age15nsf9y4k28p83wth93tf7hafhvfajp45d2mge80ems45gz0c5gys3me64l\n\
+                        AGE-SECRET-KEY-1QYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZ9K4CN\n";
+const RECIPIENT: &str = "age15nsf9y4k28p83wth93tf7hafhvfajp45d2mge80ems45gz0c5gys3me64l";
+
+#[test]
+fn a_backup_is_one_file_that_is_checked_and_put_back_or_sent_on() {
+    let (place, node) = demo();
+    let (file, pass) = (at(&place, "backup.stwb"), passphrase(&place));
+    let made = json(&place, DONE, &["backup", "create", "--to", &file, "--passphrase-file", &pass]);
+    assert_eq!(text(&made, "/backup"), file);
+    run(&place, MISUSED, &["backup", "create", "--to", &file]);
+    let checked = json(&place, DONE, &["backup", "verify", &file]);
+    assert_eq!((&checked["holds"], number(&checked, "/files")), (&Value::Bool(true), number(&made, "/files")));
+    assert_eq!(checked["sealed"], made["sealed"]);
+    // To somebody who reads it: the answer is beside it, and not in it.
+    let mut command = place.command();
+    let sent = command.args(["--json", "backup", "create", "--to", "-"]).output().expect("it runs");
+    assert_eq!(sent.status.code(), Some(DONE), "{}", String::from_utf8_lossy(&sent.stderr));
+    let said = String::from_utf8(sent.stderr).expect("text");
+    assert!(said.contains("\"backup\": \"-\"") && said.contains("NOT in it"), "{said}");
+    fs::write(place.path("sent.stwb"), &sent.stdout).expect("a file");
+    assert_eq!(json(&place, DONE, &["backup", "verify", &at(&place, "sent.stwb")])["holds"], true);
+    // Who did not get all of it is told.
+    fs::write(place.path("half.stwb"), &sent.stdout[..sent.stdout.len() - 1024]).expect("a file");
+    let said = run(&place, REFUSED, &["backup", "verify", &at(&place, "half.stwb")]);
+    assert!(said.err.contains("cut off"), "{said:?}");
+    node.stop();
+    lose(&place);
+    // A byte in the store that was copied: found, and nothing is restored.
+    let good = fs::read(&file).expect("a file");
+    let mut bad = good.clone();
+    bad[2_000] ^= 1;
+    fs::write(place.path("bad.stwb"), &bad).expect("a file");
+    run(&place, REFUSED, &["backup", "verify", &at(&place, "bad.stwb")]);
+    run(&place, REFUSED, &["backup", "restore", &at(&place, "bad.stwb"), "--passphrase-file", &pass]);
+    assert!(!place.home().exists());
+    run(&place, DONE, &["backup", "restore", &file, "--passphrase-file", &pass]);
+    run(&place, DONE, &["ledger", "verify", "--state"]);
+    place.up(&[]).stop();
+}
+
+#[test]
+fn whoever_dies_while_writing_a_file_has_written_it_or_nothing() {
+    let (place, node) = demo();
+    node.stop();
+    let create = |mishap: &str| {
+        let mut command = place.command();
+        command.env("STEWARD_MISHAP", mishap).args(["backup", "create", "--to", &at(&place, "backup.stwb")]);
+        command.output().expect("it runs").status.code()
+    };
+    assert_eq!(create("backup.before_rename:1"), KILLED);
+    assert!(!place.path("backup.stwb").exists());
+    assert_eq!(create("backup.after_rename:1"), KILLED);
+    run(&place, DONE, &["backup", "verify", &at(&place, "backup.stwb")]);
+    // What it left beside is cleared away by the next that wants the place.
+    fs::remove_file(place.path("backup.stwb")).expect("it is there");
+    run(&place, DONE, &["backup", "create", "--to", &at(&place, "backup.stwb")]);
+    assert!(!place.path(".backup.stwb.half").exists());
+}
+
+#[test]
+fn keys_are_sealed_to_somebody_whose_other_half_was_never_here() {
+    let (place, node) = demo();
+    let backup = at(&place, "backup.stwb");
+    fs::create_dir_all(place.home().join("secrets")).expect("a folder");
+    fs::write(place.home().join("secrets/provider"), "sk-very-secret").expect("a file");
+    let made = json(&place, DONE, &["backup", "create", "--to", &backup, "--escrow-to", RECIPIENT]);
+    assert_eq!(made["sealed_to"], serde_json::json!([RECIPIENT]));
+    assert!(list(&made, "/sealed").iter().any(|path| path == "secrets/provider"));
+    let bytes = fs::read(&backup).expect("a file");
+    for secret in ["PRIVATE KEY", "sk-very-secret"] {
+        assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()), "{secret}");
+    }
+    for wrong in ["age1nobody", "AGE-SECRET-KEY-1QYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZ9K4CN"] {
+        let said = run(&place, MISUSED, &["backup", "create", "--to", &at(&place, "x"), "--escrow-to", wrong]);
+        assert!(!said.err.contains("QYQSZQ"), "the secret half is not repeated: {said:?}");
+    }
+    run(
+        &place,
+        MISUSED,
+        &[
+            "backup",
+            "create",
+            "--to",
+            &at(&place, "x"),
+            "--escrow-to",
+            RECIPIENT,
+            "--passphrase-file",
+            &passphrase(&place),
+        ],
+    );
+    node.stop();
+    lose(&place);
+    assert_eq!(json(&place, DONE, &["backup", "verify", &backup])["holds"], true, "without the other half");
+    let said = run(&place, REFUSED, &["backup", "restore", &backup]);
+    assert!(said.err.contains("--identity"), "{said:?}");
+    let said = run(&place, REFUSED, &["backup", "restore", &backup, "--passphrase-file", &passphrase(&place)]);
+    assert!(said.err.contains("--identity"), "{said:?}");
+    fs::write(place.path("other"), "AGE-SECRET-KEY-1QGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQ0N3JDM\n")
+        .expect("a file");
+    run(&place, REFUSED, &["backup", "restore", &backup, "--identity", &at(&place, "other")]);
+    assert!(!place.home().exists());
+    fs::write(place.path("identity"), IDENTITY).expect("a file");
+    run(&place, DONE, &["backup", "restore", &backup, "--identity", &at(&place, "identity")]);
+    assert_eq!(fs::read_to_string(place.home().join("secrets/provider")).expect("a file"), "sk-very-secret");
+    place.up(&[]).stop();
 }

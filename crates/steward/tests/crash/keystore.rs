@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use steward_app_node::system::SystemDice;
 use steward_app_secrets::{SecretRow, secrets};
-use steward_keeper::{Keeper, KeeperError, Place as Kept, Unlock};
+use steward_keeper::{Credential, Keeper, KeeperError, Place as Kept, Unlock};
 use steward_store::Archive;
 use steward_wire::{PutSecret, RotateSecret, SecretText};
 
@@ -88,6 +88,46 @@ async fn a_keystore_opens_whenever_the_node_died_that_made_it_or_sealed_it_anew(
     node.stop();
     assert_eq!(held(&place, &Unlock::KeyFile).expect("it opens"), VALUES[0]);
 
+    // Sealed anew by a key that the service manager hands over, and not by one in the home; then nothing in the home opens it.
+    let credentials = place.path("credentials");
+    std::fs::create_dir(&credentials).expect("made");
+    std::fs::write(credentials.join("key"), [7; 32]).expect("written");
+    std::fs::set_permissions(credentials.join("key"), std::os::unix::fs::PermissionsExt::from_mode(0o400))
+        .expect("set");
+    let folder = credentials.display().to_string();
+    let with = [
+        ("CREDENTIALS_DIRECTORY", folder.as_str()),
+        ("STEWARD_KEEPER_KEY", "credential:key"),
+        ("STEWARD_MISHAP", "keeper.sealed_anew:1"),
+    ];
+    let dead = place.try_up(&[], &with).err().expect("it dies");
+    assert_eq!(dead.status.signal(), Some(KILL), "{}", dead.log);
+    let key_file = place.home().join("keys/keeper.key");
+    assert!(key_file.exists(), "it died before it took the key file away");
+    let node = place.try_up(&[], &with[..2]).expect("it starts");
+    assert!(!key_file.exists());
+    let status = node.caller(Some(&key.secret)).node_status().await.expect("a status");
+    assert_eq!(status.keystore, "unlocked by the key in the credential `key`");
+    node.stop();
+    let handed = Credential { folder: Some(credentials), name: "key".to_owned() };
+    assert_eq!(held(&place, &Unlock::CredentialKey(handed)).expect("it opens"), VALUES[0]);
+    assert!(matches!(held(&place, &Unlock::KeyFile), Err(KeeperError::Locked(_))));
+    // Without it the node is up, and says what is wrong.
+    let node = place.try_up(&[], &with[1..2]).expect("it starts");
+    let doctor = node.caller(Some(&key.secret)).doctor().await.expect("it looks");
+    let check = doctor.checks.iter().find(|check| check.name.contains("keystore")).expect("it looked");
+    assert!(check.status == "failed" && check.found.contains("LoadCredential=key:PATH"), "{check:?}");
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passphrase_takes_over_whenever_the_node_died_that_sealed_the_keystore_anew() {
+    let place = Place::new();
+    let node = place.up(&[]);
+    let (operator, key) = node.login().await;
+    let put = PutSecret { name: "wiki".to_owned(), value: value(VALUES[0]), generate: None };
+    operator.put_secret(&put).await.expect("put");
+    node.stop();
     let file = place.path("passphrase");
     std::fs::write(&file, "correct horse battery staple\n").expect("written");
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");

@@ -255,14 +255,16 @@ mod tests {
     const OF_PHASES: [&str; 7] =
         ["run.preflight", "run.plan", "run.execute", "run.verify", "run.package", "run.report", "run.ended"];
 
-    /// Points that have stories of their own: the keystore's (keystore.rs), an upgrade's (upgrade.rs), and those of backups (cli/backups.rs).
-    const ELSEWHERE: [&str; 10] = [
+    /// Points that have stories of their own: the keystore's (keystore.rs), an upgrade's (upgrade.rs), the sweep's (retention.rs), and those of
+    /// backups (cli/backups.rs).
+    const ELSEWHERE: [&str; 11] = [
         "accept.recorded",
         "backup.after_rename",
         "backup.before_rename",
         "keeper.key_made",
         "keeper.sealed_anew",
         "restore.copied",
+        "retention.swept",
         "secret.rotated",
         "upgrade.after_commit",
         "upgrade.before_commit",

@@ -15,6 +15,7 @@ mod first;
 mod keystore;
 mod life;
 mod load;
+mod retention;
 mod runs;
 mod stopping;
 mod upgrade;

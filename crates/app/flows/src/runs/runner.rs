@@ -51,6 +51,8 @@ pub struct RunnerParts {
     pub keeper: Keeper,
     /// The hosts that agents may fetch from.
     pub allow: AllowList,
+    /// How long what entries of the ledger say is kept.
+    pub retention: steward_app_entries::Retention,
     /// Programs that every sandbox shows, read-only.
     pub programs: PathBuf,
     /// What runs are given for their time: copies of what a predecessor left.
@@ -65,6 +67,8 @@ pub struct Runner {
     pub soft: Soft,
     /// Servers of tools that stand behind the node.
     pub gateway: Gateway,
+    /// How long what entries of the ledger say is kept.
+    pub retention: steward_app_entries::Retention,
     pub(crate) models: steward_model::Caller,
     pub(crate) keeper: Keeper,
     /// Held while a call of a model is reserved and recorded, so that no two read the same budgets.
@@ -166,6 +170,7 @@ impl Runner {
             context: parts.context,
             soft: Soft::new(),
             gateway: parts.gateway,
+            retention: parts.retention,
             models: parts.models,
             keeper: parts.keeper,
             model_turn: tokio::sync::Mutex::default(),

@@ -5,6 +5,7 @@ mod diff;
 mod giving;
 mod identity;
 mod interrupted;
+mod keeping;
 mod ledger;
 mod people;
 mod policy;

@@ -91,6 +91,7 @@ async fn a_node_is_the_authority_for_its_own_namespace() {
         max_store_bytes: None,
         http_allow: Vec::new(),
         issuers: Vec::new(),
+        retention: Default::default(),
         model_timeouts: steward_model::Timeouts::default(),
         keeper: Default::default(),
         worker: Workers::Sandboxed("/nowhere".into()),

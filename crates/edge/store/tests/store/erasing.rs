@@ -132,3 +132,38 @@ async fn what_is_not_overwritten_is_found() {
     drop(sql);
     assert!(there(&world).len() > 10, "{:?}", there(&world));
 }
+
+#[tokio::test]
+async fn many_are_erased_in_one_commit_that_names_each() {
+    let world = World::new();
+    let store = world.open();
+    for n in 0..20 {
+        store.commit(saying(&world, n)).await.expect("commits");
+    }
+    store.commit(world.change("standing", 1)).await.expect("commits");
+    let gone = || Change::new(world.permit(), kind::NODE_STARTED, "x").row(Row::delete("thing").text("name", "twice"));
+    for _ in 0..2 {
+        store.commit(world.change("twice", 1)).await.expect("commits");
+        store.commit(gone()).await.expect("commits");
+    }
+    let sweep = |entries: &[u64]| {
+        let change = Change::new(world.permit(), kind::LEDGER_SWEPT, kind::NODE_STARTED);
+        entries.iter().fold(change, |change, entry| change.erases(*entry))
+    };
+    let entries: Vec<u64> = (0..10).chain(20..25).collect();
+    let by = store.commit(sweep(&entries)).await.expect("commits").recorded.seq;
+    assert!(store.fold().await.expect("it folds"));
+    let left = there(&world);
+    assert_eq!(left.into_iter().collect::<Vec<_>>(), (10..20).collect::<Vec<_>>());
+    let report = world.audit();
+    assert!(report.is_consistent(), "{:?}", report.findings());
+    assert_eq!((report.erased, report.redactions.len()), (15, 15));
+    assert!(report.redactions.iter().all(|(_, sweep)| *sweep == by));
+    assert_eq!(report.sweeps.into_iter().collect::<Vec<_>>(), [by]);
+    // All of it or nothing: one of them is gone already.
+    assert!(matches!(store.commit(sweep(&[10, 3, 11])).await, Err(CommitError::Stale { .. })));
+    assert!(there(&world).contains(&10));
+    // A person names one.
+    let two = Change::new(world.permit(), kind::LEDGER_REDACTED, "entry 10").erases(10).erases(11);
+    assert!(matches!(store.commit(two).await, Err(CommitError::Broken(_))));
+}

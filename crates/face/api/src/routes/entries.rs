@@ -10,7 +10,8 @@ use steward_app_entries::{self as verbs, Filter, Format};
 use steward_app_node::{Error, Kind, code};
 use steward_store::EntryRow;
 use steward_wire::{
-    EntryList, EntryRecord, ExportQuery, InclusionProof, Problem, Reason, RedactionRecord, SearchQuery,
+    EntryList, EntryRecord, ExportQuery, InclusionProof, Problem, Reason, RedactionRecord, RetentionKind,
+    RetentionReport, SearchQuery,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -119,6 +120,26 @@ pub(crate) async fn redact(
         at: redacted.at.to_string(),
         folded: redacted.folded,
     }))
+}
+
+/// How long what entries say is kept, by kind, and how many would be erased now. Nothing is.
+#[utoipa::path(get, path = "/v1/ledger/retention", tag = "ledger", responses((status = 200, body = RetentionReport), (status = 403, body = Problem)))]
+pub(crate) async fn retention(visit: Visit) -> Result<Json<RetentionReport>, Refused> {
+    let kinds = visit
+        .read(|context, caller| {
+            let retention = visit.node().runner.retention.clone();
+            async move { verbs::retention::look(&context, &caller, &retention).await }
+        })
+        .await?;
+    let kinds = kinds.into_iter().map(|kind| RetentionKind {
+        kind: kind.kind.to_owned(),
+        keep_days: kind.days,
+        whole: kind.whole,
+        due: kind.due,
+        needed: kind.needed,
+        erased: kind.erased,
+    });
+    Ok(Json(RetentionReport { kinds: kinds.collect() }))
 }
 
 fn number(visit: &Visit, text: &str) -> Result<u64, Refused> {

@@ -135,6 +135,7 @@ pub(crate) fn rows() -> Vec<Row> {
         get("/v1/ledger/entries/{seq}", "/v1/ledger/entries/0", 200, 403),
         get("/v1/ledger/entries/{seq}/proof", "/v1/ledger/entries/0/proof", 200, 403),
         post("/v1/ledger/entries/{seq}/redact", "/v1/ledger/entries/2/redact", why.clone(), 403, 403),
+        get("/v1/ledger/retention", "/v1/ledger/retention", 200, 403),
         get("/v1/ledger/export", "/v1/ledger/export?format=jsonl", 403, 403),
         get("/v1/node/status", "/v1/node/status", 200, 403),
         get("/v1/node/doctor", "/v1/node/doctor", 200, 403),

@@ -6,13 +6,15 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::IsTerminal as _,
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use steward_backup::{
-    Backup, BackupError, KeyFile, LeftOut, Making, Passphrase, Problem, ROLLED_BACK_FILE, Restoring, STORE_FILE, What,
+    Backup, BackupError, Identity, KeyFile, Keys, LeftOut, Making, Passphrase, Problem, ROLLED_BACK_FILE, Recipient,
+    Restoring, STORE_FILE, What,
 };
 use steward_ledger::{Audit, FindingCode, Place, Report, TreeHead, head, proof};
 use steward_seal::{
@@ -37,6 +39,12 @@ use crate::{
 /// The most bytes of a passphrase's file.
 const MAX_PASSPHRASE_BYTES: usize = 4096;
 
+/// The most bytes of a file of identities.
+const MAX_IDENTITY_BYTES: usize = 64 << 10;
+
+/// What the name of a backup ends with that is one file.
+const PACKED: &str = "stwb";
+
 /// The keys of a node, by their files.
 const TREE_HEAD: &str = "keys/tree-head.pem";
 const DOCUMENT: &str = "keys/document.pem";
@@ -57,18 +65,21 @@ pub enum BackupVerb {
 /// How to make one.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// The folder that it is written to; it must not be there yet
-    #[arg(long, value_name = "DIR")]
+    /// Where it is written to, and nothing is yet: a folder, or one file if it ends in `.stwb`; `-` writes that file to standard output
+    #[arg(long, value_name = "PLACE")]
     to: PathBuf,
     /// A file with the passphrase that keys and secrets are sealed with; without one they are left out
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// Seal keys and secrets to this public key instead, which is opened elsewhere (`age-keygen` makes one); several are allowed
+    #[arg(long, value_name = "age1…", conflicts_with = "passphrase_file")]
+    escrow_to: Vec<String>,
 }
 
 /// What to check, and by what.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The backup
+    /// The backup: a folder, or a file
     path: PathBuf,
     /// The node's document key (PEM) [default: the one that the backup names, which vouches for nothing]
     #[arg(long, value_name = "FILE")]
@@ -89,6 +100,9 @@ pub struct RestoreArgs {
     /// A file with the passphrase that keys and secrets were sealed with
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// A file with the identity that opens what they were sealed to (`AGE-SECRET-KEY-1…`)
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
+    identity: Option<PathBuf>,
     /// The folder `keys` of the node's home, as it was kept elsewhere
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
@@ -115,6 +129,8 @@ struct Created {
     bytes: u64,
     /// Keys and secrets that are sealed in it, by their path in the home.
     sealed: Vec<String>,
+    /// To whose public keys; none: by a passphrase, or not at all.
+    sealed_to: Vec<String>,
     left_out: Vec<Missing>,
     /// The fingerprint of the document key that signed it.
     signer: String,
@@ -164,6 +180,7 @@ struct Checked {
     files: u64,
     bytes: u64,
     sealed: Vec<String>,
+    sealed_to: Vec<String>,
     left_out: Vec<Missing>,
     problems: Vec<Missing>,
     findings: Vec<Found>,
@@ -203,7 +220,10 @@ pub(crate) fn carry_out(session: &mut Session, verb: BackupVerb) -> Result<(), F
 
 fn failed(error: BackupError) -> Failure {
     match error {
-        BackupError::ShortPassphrase(_) | BackupError::Occupied(_) => Failure::misused(error),
+        BackupError::ShortPassphrase(_)
+        | BackupError::Occupied(_)
+        | BackupError::NoRecipient(_)
+        | BackupError::NoIdentity => Failure::misused(error),
         BackupError::WrongPassphrase => Failure::refused(error).hint("give the passphrase that it was made with"),
         error => Failure::refused(error),
     }
@@ -212,12 +232,18 @@ fn failed(error: BackupError) -> Failure {
 fn create(session: &mut Session, args: &CreateArgs) -> Result<(), Failure> {
     let home = session.home()?;
     let to = std::path::absolute(&args.to).map_err(|e| Failure::file("find", &args.to, &e))?;
-    if to.starts_with(&home) {
+    let is_streamed = args.to.as_os_str() == "-";
+    if !is_streamed && to.starts_with(&home) {
         return Err(
             Failure::misused("a backup does not lie in the home that it is of").hint("choose a place outside of it")
         );
     }
     let passphrase = args.passphrase_file.as_deref().map(passphrase).transpose()?;
+    let recipients: Vec<Recipient> =
+        args.escrow_to.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(failed)?;
+    if is_streamed && std::io::stdout().is_terminal() {
+        return Err(Failure::misused("a backup is nothing to look at").hint("`--to - > FILE`, or `--to - | ssh …`"));
+    }
     let archive = Archive::open(&home.join(STORE_FILE)).map_err(unreadable)?;
     let origin = archive.origin().to_owned();
     let key = private_key(&home.join(DOCUMENT))?;
@@ -228,7 +254,14 @@ fn create(session: &mut Session, args: &CreateArgs) -> Result<(), Failure> {
             Failure::refused(format!("the ledger's origin `{}` names no namespace: {e}", shown(&origin)))
         })?;
     let taken_at = session.now().to_string();
-    let making = Making::begin(&to).map_err(failed)?;
+    let making = if is_streamed {
+        Making::begin_stream(std::io::stdout())
+    } else if to.extension().is_some_and(|end| end == PACKED) {
+        Making::begin_file(&to)
+    } else {
+        Making::begin(&to)
+    };
+    let making = making.map_err(failed)?;
     archive.copy_to(&making.store()).map_err(unreadable)?;
     let copy = Archive::open(&making.store()).map_err(unreadable)?;
     let note = copy.head_note().map_err(unreadable)?;
@@ -248,8 +281,14 @@ fn create(session: &mut Session, args: &CreateArgs) -> Result<(), Failure> {
         vkey: head_key.to_string(),
     };
     let (note, head) = (what.head.clone(), head.into_inner());
-    let made = making.finish(&home, what, &key, passphrase.as_ref(), session.dice()).map_err(failed)?;
+    let keys = match &passphrase {
+        Some(passphrase) => Keys::By(passphrase),
+        None if !recipients.is_empty() => Keys::To(&recipients),
+        None => Keys::LeftOut,
+    };
+    let made = making.finish(&home, what, &key, keys, session.dice()).map_err(failed)?;
     let manifest = made.manifest;
+    let (sealed, sealed_to) = manifest.sealed.map(|part| (part.names, part.recipients)).unwrap_or_default();
     let created = Created {
         backup: made.place.display().to_string(),
         namespace: manifest.namespace.to_string(),
@@ -258,11 +297,16 @@ fn create(session: &mut Session, args: &CreateArgs) -> Result<(), Failure> {
         entries: head.size,
         files: manifest.files.count,
         bytes: manifest.files.bytes,
-        sealed: manifest.sealed.map(|part| part.names).unwrap_or_default(),
+        sealed,
+        sealed_to,
         left_out: missing(&manifest.left_out),
         signer: key.verifying_key().fingerprint().to_string(),
     };
-    session.show.answer(&created, created_view)?;
+    if is_streamed {
+        session.show.answer_aside(&created, created_view)?;
+    } else {
+        session.show.answer(&created, created_view)?;
+    }
     if is_continued {
         // Whoever puts back an older one here is told.
         watch.keep(&note, &head)?;
@@ -272,10 +316,10 @@ fn create(session: &mut Session, args: &CreateArgs) -> Result<(), Failure> {
              `steward ledger verify` says more.",
         );
     }
-    if passphrase.is_none() {
+    if created.sealed.is_empty() {
         session.show.aside(
             "Keys and secrets are NOT in it: to restore it you need the folder `keys` of this home, kept elsewhere. \
-             `--passphrase-file FILE` seals them into it.",
+             `--passphrase-file FILE` or `--escrow-to age1…` seals them into it.",
         );
     }
     Ok(())
@@ -302,6 +346,12 @@ fn passphrase(file: &Path) -> Result<Passphrase, Failure> {
     let text = Zeroizing::new(read_small(file, MAX_PASSPHRASE_BYTES).map_err(unread)?);
     let text = std::str::from_utf8(&text).map_err(|_| Failure::misused("the passphrase is not UTF-8"))?;
     Passphrase::new(text).map_err(failed)
+}
+
+fn identities(file: &Path) -> Result<Vec<Identity>, Failure> {
+    let unread = |error| Failure { exit: Exit::Misused, ..Failure::file("read", file, &error) };
+    let text = Zeroizing::new(read_small(file, MAX_IDENTITY_BYTES).map_err(unread)?);
+    Identity::read(&String::from_utf8_lossy(&text)).map_err(failed)
 }
 
 fn private_key(file: &Path) -> Result<SigningKey, Failure> {
@@ -350,7 +400,7 @@ fn judge(session: &Session, args: &CheckArgs) -> Result<(Backup, Judged), Failur
     }
     let mut audit = Audit::new(key.clone(), key.name());
     kept.iter().for_each(|(_, _, head)| audit.anchor(head));
-    let archive = Archive::open(&backup.store()).map_err(unreadable)?;
+    let archive = Archive::open(&backup.store().map_err(failed)?).map_err(unreadable)?;
     let (note, report) = archive
         .read(|reader| Ok::<_, StoreError>((reader.head_note()?, reader.audit(audit, true)?)))
         .map_err(unreadable)?;
@@ -364,6 +414,7 @@ fn judge(session: &Session, args: &CheckArgs) -> Result<(Backup, Judged), Failur
         report.findings().iter().filter(|f| !matches!(f.place, Place::Anchor(_))).map(found).collect();
     let others = anchors.iter().filter(|anchor| anchor.standing != "continued").count() as u64;
     let is_another = anchors.iter().any(|anchor| anchor.standing == "another");
+    let (sealed, sealed_to) = manifest.sealed.map(|part| (part.names, part.recipients)).unwrap_or_default();
     let checked = Checked {
         backup: args.path.display().to_string(),
         holds: problems.is_empty() && findings.is_empty() && !is_another,
@@ -385,7 +436,8 @@ fn judge(session: &Session, args: &CheckArgs) -> Result<(Backup, Judged), Failur
         anchors,
         files: manifest.files.count,
         bytes: manifest.files.bytes,
-        sealed: manifest.sealed.map(|part| part.names).unwrap_or_default(),
+        sealed,
+        sealed_to,
         left_out: missing(&manifest.left_out),
         problems,
         finding_count: report.finding_count().saturating_sub(others),
@@ -437,6 +489,9 @@ fn restore(session: &mut Session, args: &RestoreArgs) -> Result<(), Failure> {
     if let Some(file) = &args.passphrase_file {
         restoring.open(&backup, &passphrase(file)?).map_err(failed)?;
     }
+    if let Some(file) = &args.identity {
+        restoring.open_by(&backup, &identities(file)?).map_err(failed)?;
+    }
     if let Some(folder) = &args.keys {
         restoring.keys(keys_in(folder)?);
     }
@@ -444,7 +499,7 @@ fn restore(session: &mut Session, args: &RestoreArgs) -> Result<(), Failure> {
         (TREE_HEAD, &(|k: VerifyingKey| NoteKey::new(key.name(), k).is_ok_and(|k| k == key)) as &dyn Fn(_) -> bool),
         (DOCUMENT, &|k: VerifyingKey| k.fingerprint() == backup.signer()),
     ] {
-        let Some(pem) = restoring.key(path) else { return Err(no_key(path, !checked.sealed.is_empty())) };
+        let Some(pem) = restoring.key(path) else { return Err(no_key(path, &checked)) };
         if !fits(signing_key(pem, path)?.verifying_key()) {
             return Err(Failure::refused(format!("`{path}` is the key of another node than the one that was copied")));
         }
@@ -471,8 +526,10 @@ fn restore(session: &mut Session, args: &RestoreArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn no_key(path: &str, is_sealed: bool) -> Failure {
-    let hint = if is_sealed {
+fn no_key(path: &str, checked: &Checked) -> Failure {
+    let hint = if !checked.sealed_to.is_empty() {
+        "they are sealed in the backup to a public key: give its other half, --identity FILE"
+    } else if !checked.sealed.is_empty() {
         "they are sealed in the backup: give --passphrase-file FILE"
     } else {
         "they are not in the backup: give the folder where you kept them, --keys DIR"
@@ -502,15 +559,16 @@ fn created_view(created: &Created, looks: Looks) -> String {
         ("files".to_owned(), format!("{}, {}", created.files, bytes(created.bytes)).into()),
         ("signed by".to_owned(), (&created.signer).into()),
     ];
-    lines.extend(contents(&created.sealed, &created.left_out));
+    lines.extend(contents(&created.sealed, &created.sealed_to, &created.left_out));
     facts_of(looks, &lines)
 }
 
 /// What is sealed in it, and what is not in it.
-fn contents(sealed: &[String], left_out: &[Missing]) -> Vec<(String, Word)> {
-    let keys = match sealed.len() {
-        0 => Word::new("no keys and no secrets are in it", Ink::Warn),
-        n => Word::from(format!("{n} files of keys and secrets, by a passphrase")),
+fn contents(sealed: &[String], to: &[String], left_out: &[Missing]) -> Vec<(String, Word)> {
+    let keys = match (sealed.len(), to) {
+        (0, _) => Word::new("no keys and no secrets are in it", Ink::Warn),
+        (n, []) => Word::from(format!("{n} files of keys and secrets, by a passphrase")),
+        (n, to) => Word::from(format!("{n} files of keys and secrets, to {}", to.join(", "))),
     };
     let mut lines = vec![("sealed".to_owned(), keys)];
     lines.extend(left_out.iter().map(|one| ("not in it".to_owned(), format!("{}: {}", one.path, one.why).into())));
@@ -552,7 +610,7 @@ fn checked_view(checked: &Checked, looks: Looks) -> String {
         };
         lines.push(("anchor".to_owned(), Word::new(format!("{from}, of {} entries: {said}", anchor.size), ink)));
     }
-    lines.extend(contents(&checked.sealed, &checked.left_out));
+    lines.extend(contents(&checked.sealed, &checked.sealed_to, &checked.left_out));
     let mut out = facts_of(looks, &lines);
     for problem in &checked.problems {
         let head = looks.ink(Ink::Bad, "changed:");

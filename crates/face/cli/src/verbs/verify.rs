@@ -1,6 +1,9 @@
 //! `steward ledger verify`: the whole ledger read again from the node's home, without the node.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -51,6 +54,8 @@ struct Verified {
     /// The entries that say so.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     redacted_by: Vec<u64>,
+    /// How many of the erased ones were older than the node keeps them; the others were erased by a person.
+    erased_by_age: u64,
     /// Rows that were compared; absent without `--state`.
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<u64>,
@@ -206,7 +211,8 @@ fn summarise(
         anchored: report.anchored_size,
         unanchored: report.unanchored(),
         erased: report.erased,
-        redacted_by: report.redactions.iter().map(|(_, by)| *by).collect(),
+        redacted_by: report.redactions.iter().map(|(_, by)| *by).collect::<BTreeSet<_>>().into_iter().collect(),
+        erased_by_age: report.redactions.iter().filter(|(_, by)| report.sweeps.contains(by)).count() as u64,
         rows: state.then_some(report.rows_compared),
         findings,
         finding_count: report.finding_count(),
@@ -240,7 +246,11 @@ fn verified_view(verified: &Verified, looks: Looks) -> String {
         if verified.redacted_by.len() > MAX_SHOWN {
             by.push("…".to_owned());
         }
-        let said = format!("the bodies of {} entries, as these say: {}", verified.erased, by.join(", "));
+        let by_age = match verified.erased_by_age {
+            0 => String::new(),
+            n => format!(" ({n} of them by age)"),
+        };
+        let said = format!("the bodies of {} entries{by_age}, as these say: {}", verified.erased, by.join(", "));
         lines.push(("erased".to_owned(), said.into()));
     }
     if let Some(rows) = verified.rows {
@@ -329,6 +339,7 @@ mod tests {
             anchored: 38,
             unanchored: 3,
             erased: 2,
+            erased_by_age: 0,
             redacted_by: vec![39, 40],
             rows: Some(20),
             findings: Vec::new(),

@@ -27,8 +27,19 @@ const MAKERS: [&str; 9] = [
 const PAGES: &str = "docs/errors/";
 
 /// Beginnings of words that look like codes and are names of environment variables.
-const VARIABLES: [&str; 10] =
-    ["STEWARD_", "RUST_", "CARGO_", "XDG_", "MIMALLOC_", "OPENAI_", "NO_COLOR", "NO_PROXY", "NOTIFY_", "WATCHDOG_"];
+const VARIABLES: [&str; 11] = [
+    "CREDENTIALS_",
+    "STEWARD_",
+    "RUST_",
+    "CARGO_",
+    "XDG_",
+    "MIMALLOC_",
+    "OPENAI_",
+    "NO_COLOR",
+    "NO_PROXY",
+    "NOTIFY_",
+    "WATCHDOG_",
+];
 
 /// An error code has a page, a page has a code.
 pub(super) fn errors(house: &House) -> Vec<Finding> {
