@@ -37,6 +37,7 @@ pub struct Builder {
     http_allow: Vec<String>,
     issuers: Vec<IssuerSettings>,
     model_timeouts: steward_model::Timeouts,
+    hooks: Vec<steward_app_hooks::Hook>,
 }
 
 impl Builder {
@@ -75,6 +76,13 @@ impl Builder {
         self
     }
 
+    /// It tells this hook.
+    #[must_use]
+    pub fn hook(mut self, hook: steward_app_hooks::Hook) -> Self {
+        self.hooks.push(hook);
+        self
+    }
+
     /// Where its chance comes from.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -104,6 +112,7 @@ impl Builder {
             issuers: self.issuers,
             model_timeouts: self.model_timeouts,
             keeper: Default::default(),
+            hooks: self.hooks,
             worker: Workers::Other(Arc::clone(&worker) as Arc<dyn steward_worker::Worker>),
             home,
             namespace: self.namespace.parse().expect("a namespace"),
@@ -177,6 +186,7 @@ impl TestNode {
             http_allow: Vec::new(),
             issuers: Vec::new(),
             model_timeouts: steward_model::Timeouts::default(),
+            hooks: Vec::new(),
         }
     }
 
@@ -287,6 +297,11 @@ impl TestNode {
     pub async fn revive(&mut self) -> Result<(), OpenError> {
         self.opened = Some(start(&self.settings, &self.clock, &self.dice).await?);
         Ok(())
+    }
+
+    /// Who is told from the next start on.
+    pub fn tell(&mut self, hooks: Vec<steward_app_hooks::Hook>) {
+        self.settings.hooks = hooks;
     }
 
     /// The most bytes of the store from the next start on.

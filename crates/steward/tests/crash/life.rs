@@ -256,10 +256,11 @@ mod tests {
         ["run.preflight", "run.plan", "run.execute", "run.verify", "run.package", "run.report", "run.ended"];
 
     /// Points that have stories of their own: the keystore's (keystore.rs), and those of backups (cli/backups.rs).
-    const ELSEWHERE: [&str; 7] = [
+    const ELSEWHERE: [&str; 8] = [
         "accept.recorded",
         "backup.after_rename",
         "backup.before_rename",
+        "hook.told.before_settled",
         "keeper.key_made",
         "keeper.sealed_anew",
         "restore.copied",

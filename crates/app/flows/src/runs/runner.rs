@@ -8,6 +8,7 @@ use std::{
 };
 
 use steward_app_actions::{Running, Tools};
+use steward_app_hooks::Hooks;
 use steward_app_node::{Context, Error};
 use steward_app_runs::RunRow;
 use steward_fetch::{AllowList, Fetcher};
@@ -51,6 +52,8 @@ pub struct RunnerParts {
     pub keeper: Keeper,
     /// The hosts that agents may fetch from.
     pub allow: AllowList,
+    /// Who is told what waits for people.
+    pub hooks: Hooks,
     /// Programs that every sandbox shows, read-only.
     pub programs: PathBuf,
     /// What runs are given for their time: copies of what a predecessor left.
@@ -65,6 +68,8 @@ pub struct Runner {
     pub soft: Soft,
     /// Servers of tools that stand behind the node.
     pub gateway: Gateway,
+    /// Who is told what waits for people.
+    pub hooks: Hooks,
     pub(crate) models: steward_model::Caller,
     pub(crate) keeper: Keeper,
     /// Held while a call of a model is reserved and recorded, so that no two read the same budgets.
@@ -166,6 +171,7 @@ impl Runner {
             context: parts.context,
             soft: Soft::new(),
             gateway: parts.gateway,
+            hooks: parts.hooks,
             models: parts.models,
             keeper: parts.keeper,
             model_turn: tokio::sync::Mutex::default(),

@@ -3,11 +3,13 @@
 mod denials;
 mod diff;
 mod giving;
+mod hooks;
 mod identity;
 mod interrupted;
 mod ledger;
 mod people;
 mod policy;
+mod receiver;
 mod revocation;
 mod room;
 mod upgrading;
