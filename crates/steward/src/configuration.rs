@@ -11,6 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use steward_api::{AlertRules, Network, Operations};
 use steward_app_entries::Retention;
+use steward_app_hooks::{Event, Hook, MAX_HOOKS, To};
+use steward_fetch::Target;
 use steward_identity::IssuerSettings;
 use steward_keeper::{Credential, Unlock};
 use steward_naming::{Label, Namespace};
@@ -42,6 +44,117 @@ pub(crate) struct Configuration {
     pub(crate) logs: Logs,
     pub(crate) retention: Kept,
     pub(crate) alerts: Alerts,
+    #[serde(default)]
+    pub(crate) hooks: Vec<HookText>,
+}
+
+/// Who is told what waits for people, as it is written. Each value is read where it stands, so that a mistake is shown at its line.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, try_from = "HookWritten", into = "HookWritten")]
+pub(crate) struct HookText(pub(crate) Hook);
+
+/// The same, without what goes together.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HookWritten {
+    name: Label,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<HookUrl>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret: Option<Label>,
+    #[serde(default)]
+    inside: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    command: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    events: Option<Vec<HookEvent>>,
+}
+
+/// An address to post to: `https://chat.example.org/hooks/1`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+struct HookUrl(Target);
+
+impl TryFrom<String> for HookUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        // What goes without saying is said in configurations.
+        let target = Target::parse(text.strip_prefix("https://").unwrap_or(&text));
+        // The path may be a secret, and is not repeated.
+        target.map(Self).map_err(|error| match error.to_string().rsplit_once("` ") {
+            Some((_, why)) => format!("the address {why}"),
+            None => "the address is none".to_owned(),
+        })
+    }
+}
+
+impl From<HookUrl> for String {
+    fn from(url: HookUrl) -> Self {
+        let text = url.0.as_str();
+        if text.starts_with("http://") { text.to_owned() } else { format!("https://{text}") }
+    }
+}
+
+/// Something that is told.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+struct HookEvent(Event);
+
+impl TryFrom<String> for HookEvent {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<HookEvent> for String {
+    fn from(event: HookEvent) -> Self {
+        event.0.as_str().to_owned()
+    }
+}
+
+impl TryFrom<HookWritten> for HookText {
+    type Error = String;
+
+    fn try_from(written: HookWritten) -> Result<Self, String> {
+        let HookWritten { name, url, secret, inside, command, events } = written;
+        let to = match (url, secret, command) {
+            (Some(HookUrl(target)), Some(secret), None) => To::Web { target, secret, inside },
+            (Some(_), None, None) => {
+                return Err(format!(
+                    "the hook `{name}` has no `secret`: the name of one of `steward secret put`, which signs"
+                ));
+            }
+            (None, None, Some(argv)) if !inside => match argv.first() {
+                Some(program) if program.starts_with('/') => To::Command(argv),
+                _ => return Err(format!("the hook `{name}`: `command` begins with the whole path of a program")),
+            },
+            _ => {
+                return Err(format!("the hook `{name}` takes `url` and `secret` (and `inside`), or `command`"));
+            }
+        };
+        let events = match events {
+            None => Event::ALL.to_vec(),
+            Some(events) if events.is_empty() => {
+                return Err(format!("the hook `{name}` is told nothing: leave `events` out for all"));
+            }
+            Some(events) => events.into_iter().map(|event| event.0).collect(),
+        };
+        Ok(Self(Hook { name, to, events }))
+    }
+}
+
+impl From<HookText> for HookWritten {
+    fn from(HookText(hook): HookText) -> Self {
+        let (url, secret, inside, command) = match hook.to {
+            To::Web { target, secret, inside } => (Some(HookUrl(target)), Some(secret), inside, None),
+            To::Command(argv) => (None, None, false, Some(argv)),
+        };
+        let events = Some(hook.events.into_iter().map(HookEvent).collect());
+        Self { name: hook.name, url, secret, inside, command, events }
+    }
 }
 
 /// How long what entries of the ledger say is kept.
@@ -176,6 +289,20 @@ impl Configuration {
             _ => bail!(
                 "`keeper_passphrase` says where the passphrase is: `credential:NAME`, `env:NAME` or `file:PATH`; leave it empty for the key file"
             ),
+        }
+    }
+
+    /// Who is told what waits for people.
+    pub(crate) fn hooks(&self) -> Result<Vec<Hook>> {
+        if self.hooks.len() > MAX_HOOKS {
+            bail!("`[[hooks]]`: there are {}; a node has at most {MAX_HOOKS}", self.hooks.len());
+        }
+        let hooks: Vec<Hook> = self.hooks.iter().map(|text| text.0.clone()).collect();
+        let twice =
+            hooks.iter().enumerate().find(|(n, hook)| hooks[..*n].iter().any(|before| before.name == hook.name));
+        match twice {
+            Some((_, hook)) => bail!("`[[hooks]]`: two have the name `{}`; each has one of its own", hook.name),
+            None => Ok(hooks),
         }
     }
 
@@ -337,6 +464,7 @@ struct Partial {
     logs: Option<PartialLogs>,
     retention: Option<PartialKept>,
     alerts: Option<PartialAlerts>,
+    hooks: Option<Vec<HookText>>,
 }
 
 /// A section, with every key left out at will.
@@ -379,6 +507,7 @@ partial!(PartialAlerts {
 mod tests {
     use std::path::Path;
 
+    use steward_app_hooks::Event;
     use steward_keeper::{Credential, Unlock};
 
     use super::{Configuration, REFERENCE};
@@ -502,6 +631,43 @@ mod tests {
         );
         assert!(message.contains("retention.keep_days") && message.contains("who may approve"), "{message}");
         assert!(read("", &[]).expect("the default").retention().expect("it can be meant").is_for_ever());
+    }
+
+    #[test]
+    fn hooks_are_read_where_they_stand() {
+        let file = r#"
+[[hooks]]
+name = "chat"
+url = "https://chat.example.org/hooks/1?a=b"
+secret = "chat-hook"
+[[hooks]]
+name = "page"
+command = ["/usr/local/bin/page", "--urgent"]
+events = ["review.opened"]
+"#;
+        let read_back = read(file, &[]).expect("valid");
+        let hooks = read_back.hooks().expect("they can be meant");
+        assert_eq!((hooks[0].to.place(), hooks[0].events.len()), ("chat.example.org", Event::ALL.len()));
+        assert_eq!((hooks[1].to.place(), hooks[1].events.as_slice()), ("/usr/local/bin/page", &[Event::Opened][..]));
+        for (text, line, said) in [
+            ("[[hooks]]\nname = \"a\"\nurl = \"ftp://x/\"\nsecret = \"s\"", "line 3", "address"),
+            ("[[hooks]]\nname = \"a\"\nurl = \"https://x.org/h/../token\"\nsecret = \"s\"", "line 3", "address"),
+            ("[[hooks]]\nname = \"A b\"\ncommand = [\"/a\"]", "line 2", ""),
+            ("[[hooks]]\nname = \"a\"\ncommand = [\"/a\"]\nevents = [\"review.open\"]", "line 4", "review.opened"),
+            ("\n[[hooks]]\nname = \"a\"\nurl = \"https://x.org/\"", "line 2", "no `secret`"),
+            ("[[hooks]]\nname = \"a\"\ncommand = [\"page\"]", "line 1", "whole path"),
+            ("[[hooks]]\nname = \"a\"\ncommand = [\"/a\"]\nsecret = \"s\"", "line 1", "or `command`"),
+            ("[[hooks]]\nname = \"a\"", "line 1", "or `command`"),
+            ("[[hooks]]\nname = \"a\"\ncommand = [\"/a\"]\nevents = []", "line 1", "told nothing"),
+            ("[[hooks]]\nname = \"a\"\ncommand = [\"/a\"]\nshell = true", "line 4", "shell"),
+        ] {
+            let message = format!("{:#}", read(text, &[]).expect_err("a mistake"));
+            assert!(message.contains(line) && message.contains(said), "{text}: {message}");
+        }
+        let twice = "[[hooks]]\nname = \"a\"\ncommand = [\"/a\"]\n".repeat(2);
+        assert!(read(&twice, &[]).expect("read").hooks().expect_err("twice").to_string().contains("`a`"));
+        let many: String = (0..=16).map(|n| format!("[[hooks]]\nname = \"a{n}\"\ncommand = [\"/a\"]\n")).collect();
+        assert!(read(&many, &[]).expect("read").hooks().is_err());
     }
 
     #[test]

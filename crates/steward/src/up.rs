@@ -43,6 +43,9 @@ use crate::{
 /// How often the background looks.
 const TEND_EVERY_MS: u64 = 1_000;
 
+/// How often it is looked for what hooks are to be told.
+const TELL_EVERY_MS: u64 = 1_000;
+
 /// Every how many rounds of that it is looked for alerts.
 const ALERTS_EVERY: u64 = 15;
 
@@ -112,6 +115,7 @@ pub(crate) fn settings(home: &Home, configuration: &Configuration) -> Result<Set
         retention: configuration.retention()?,
         model_timeouts: steward_model::Timeouts::default(),
         keeper: configuration.keeper(std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into))?,
+        hooks: configuration.hooks()?,
         worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
     })
 }
@@ -187,6 +191,13 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
         home: home.clone(),
         tls: tls.clone(),
     };
+    let telling = opened
+        .runner
+        .hooks
+        .names()
+        .into_iter()
+        .map(|name| tokio::spawn(tell_until(Arc::clone(&opened.runner), name, stopping.clone())));
+    let telling: Vec<_> = telling.collect();
     let tending = tokio::spawn(tend_until(tended, notifier, stopping));
     let greeted = greet(&configuration, &home, &url, &context).await;
 
@@ -212,6 +223,10 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
         tracing::warn!("requests were cut off because they did not end in time");
     }
     let _ = tending.await;
+    // What is being told ends by its own time limit, so that it is on record what came of it.
+    for told in telling {
+        let _ = told.await;
+    }
     let closed = steward_app_flows::close(&context, &opened.runner).await;
     drop(opened.lock);
     logs.close();
@@ -345,6 +360,19 @@ async fn tend_until(tends: TendedNode, mut notifier: Notifier, mut stopping: wat
             if matches!(answers, Ok(Ok(()))) && runner.context.store.broken().is_none() {
                 notifier.is_well();
             }
+        }
+    }
+}
+
+/// Tells one hook what waits for people: each has a task of its own, so that none waits for another.
+async fn tell_until(runner: Arc<Runner>, hook: Label, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(Duration::from_millis(TELL_EVERY_MS)) => {}
+        }
+        if let Err(error) = runner.hooks.round(&runner.context, runner.keeper(), hook.as_str()).await {
+            tracing::error!(hook.name = hook.as_str(), %error, context = error.context(), "a hook could not be looked after");
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::{fmt, fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use steward_app_actions::{Settled, settle_interrupted};
+use steward_app_hooks::{Hook, Hooks};
 use steward_app_node::{
     Caller, Context, Error, Parts,
     home::{Home, HomeError},
@@ -59,6 +60,8 @@ pub struct Settings {
     pub model_timeouts: steward_model::Timeouts,
     /// What opens the keystore.
     pub keeper: Unlock,
+    /// Who is told what waits for people.
+    pub hooks: Vec<Hook>,
     /// Who starts processes.
     pub worker: Workers,
 }
@@ -158,6 +161,7 @@ pub fn migrations() -> Vec<Migration> {
         steward_app_tools::MIGRATIONS,
         steward_app_models::MIGRATIONS,
         steward_app_secrets::MIGRATIONS,
+        steward_app_hooks::MIGRATIONS,
         steward_app_entries::rows::MIGRATIONS,
     ]
     .concat()
@@ -292,6 +296,7 @@ fn runner(
         models,
         keeper,
         allow,
+        hooks: Hooks::new(settings.hooks.iter().cloned()),
         programs,
         scratch,
     };

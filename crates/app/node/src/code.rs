@@ -78,6 +78,8 @@ codes! {
     REVIEW_REFUSED,
     /// The review was decided, or its time is over.
     REVIEW_OVER,
+    /// A hook was not told: what it answered, how its command ended, or what it is signed with.
+    HOOK_FAILED,
     /// The agent's record is not what a promotion asks for.
     RECORD_TOO_SHORT,
     /// The agent said what is not of its protocol.

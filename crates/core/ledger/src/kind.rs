@@ -139,6 +139,12 @@ kinds! {
     /// The ledger goes on under a new origin although a longer one of the old origin is known: it was restored from an old copy, and somebody
     /// took that knowingly. Names the head that was lost.
     ROLLBACK_ACCEPTED = "node.rollback_accepted";
+    /// There is news for a hook; the body names what is to be told.
+    HOOK_QUEUED = "hook.queued";
+    /// A hook is about to be told something, or tried by a person.
+    HOOK_SENDING = "hook.sending";
+    /// Whether a hook was told; if not, when it is tried again, or that it was given up.
+    HOOK_SETTLED = "hook.settled";
     /// Somebody read bodies of the ledger, or what a review is about: reading the audit is itself audited.
     LEDGER_READ = "ledger.read";
 }

@@ -5,12 +5,13 @@ use steward_wire::{
     Act, ActionList, ActionRecord, ActionResult, AddAgent, AddModel, AddPerson, AddTool, AgentHistory, AgentList,
     AgentRecord, AlertList, AllowTool, BudgetList, BudgetRecord, Consistency, CreateKey, CreatedKey, Decide,
     DecisionRecord, DiffPolicy, Doctor, EffectList, EffectSummary, EntryList, EntryRecord, EvidenceFile, ExplainPolicy,
-    Explanation, ExportQuery, GrantSecret, HaltRecord, HandoffRecord, InclusionProof, KeyList, KeyRecord, LeaseList,
-    LeaseRecord, LedgerHead, LinkList, LinkPerson, LinkRecord, Login, LoginIssuers, LoginToken, ModelList, ModelRecord,
-    ModelTested, NodeStatus, PersonList, PersonRecord, PolicyDiff, PolicyList, PolicyVerdict, PutSecret, Reason,
-    RedactionRecord, ResolveEffect, RetentionReport, ReviewDetail, ReviewList, ReviewRecord, RevocationRecord,
-    RotateSecret, RunDetail, RunList, RunRecord, RunReplay, SearchQuery, SecretList, SecretRecord, SetBudget, StartRun,
-    StateList, TierChange, ToolServerList, ToolServerRecord, UnlinkPerson, UsageReport, VerifierKey,
+    Explanation, ExportQuery, GrantSecret, HaltRecord, HandoffRecord, HookList, HookTested, InclusionProof, KeyList,
+    KeyRecord, LeaseList, LeaseRecord, LedgerHead, LinkList, LinkPerson, LinkRecord, Login, LoginIssuers, LoginToken,
+    ModelList, ModelRecord, ModelTested, NodeStatus, PersonList, PersonRecord, PolicyDiff, PolicyList, PolicyVerdict,
+    PutSecret, Reason, RedactionRecord, ResolveEffect, RetentionReport, ReviewDetail, ReviewList, ReviewRecord,
+    RevocationRecord, RotateSecret, RunDetail, RunList, RunRecord, RunReplay, SearchQuery, SecretList, SecretRecord,
+    SetBudget, StartRun, StateList, TierChange, ToolServerList, ToolServerRecord, UnlinkPerson, UsageReport,
+    VerifierKey,
 };
 
 use crate::{
@@ -506,6 +507,16 @@ impl Caller {
     /// `GET /v1/alerts`: what is wrong now.
     pub async fn alerts(&self) -> Result<AlertList, CallError> {
         self.get(&["v1", "alerts"]).await
+    }
+
+    /// `GET /v1/hooks`: who is told what waits for people, and how it goes.
+    pub async fn hooks(&self) -> Result<HookList, CallError> {
+        self.get(&["v1", "hooks"]).await
+    }
+
+    /// `POST /v1/hooks/{name}/test`: tells it a test.
+    pub async fn test_hook(&self, name: &str) -> Result<HookTested, CallError> {
+        self.post(&["v1", "hooks", name, "test"], &Nothing {}).await
     }
 
     /// `POST /v1/node/halt`: no run and no effect until it is resumed, also after a restart.

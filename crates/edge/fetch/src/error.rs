@@ -97,6 +97,15 @@ impl FetchError {
         matches!(self, Self::OutcomeUnknown { .. })
     }
 
+    /// What happened, for the operator who configured the address: without what whoever asks for something else should do.
+    pub fn in_short(&self) -> String {
+        match self {
+            Self::AddressRefused { host, .. } => format!("`{host}` leads inside a network"),
+            Self::Failed { host, why, .. } | Self::OutcomeUnknown { host, why, .. } => format!("`{host}` {why}"),
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn url(text: &str, why: &'static str) -> Self {
         Self::UrlRefused { text: visible(text), why }
     }

@@ -2,35 +2,25 @@
 //!
 //! Dropping the future of [`Fetcher::get`] leaves it open whether something was sent, as `OUTCOME_UNKNOWN` does.
 
-use std::{error::Error as _, io, net::IpAddr, sync::OnceLock, time::Duration};
+use std::{error::Error as _, io};
 
 use reqwest::{
-    Certificate, Client, Response,
+    Response,
     header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION},
-    redirect, retry, tls,
 };
 use steward_permit::{Action, ResourceKind, Warrant};
 
 use crate::{
-    address::is_public,
     allow::AllowList,
     alone::{NoOutcome, Places},
+    client::{Clients, Terms},
     error::FetchError,
-    names::{Inside, Names},
-    target::{Scheme, Target},
+    names::Inside,
+    target::Target,
 };
-
-/// How long it may take to find, reach and (for TLS) greet a host.
-pub const CONNECT_TIMEOUT_MS: u64 = 5_000;
-
-/// How long the whole may take, from the first look-up to the last byte: an agent waits for it, in one of its steps.
-pub const WHOLE_TIMEOUT_MS: u64 = 30_000;
 
 /// The most bytes of an answer that are kept. More than a megabyte no agent reads, and the node holds it in memory.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-/// The most header lines of an answer. More, and it is none.
-pub const MAX_HEADERS: usize = 100;
 
 /// The longest location and content type that are handed on: as long as the longest resource that could be asked for next.
 pub const MAX_HEADER_TEXT_BYTES: usize = steward_permit::MAX_RESOURCE_BYTES;
@@ -45,11 +35,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[derive(Debug)]
 pub struct Fetcher {
     allow: AllowList,
-    terms: Terms,
+    clients: Clients,
     places: Places,
-    /// One that cannot do TLS: it needs no roots, which a machine may not have.
-    plain: OnceLock<Client>,
-    secure: OnceLock<Client>,
 }
 
 /// What the other side answered, whatever it was: also an error or a redirect.
@@ -67,26 +54,6 @@ pub struct Fetched {
     pub truncated: bool,
 }
 
-/// What tests set otherwise, to see that it matters.
-#[derive(Debug, Clone)]
-pub(crate) struct Terms {
-    pub(crate) may: fn(IpAddr) -> bool,
-    pub(crate) connect: Duration,
-    pub(crate) whole: Duration,
-    pub(crate) more_roots: Vec<Certificate>,
-}
-
-impl Default for Terms {
-    fn default() -> Self {
-        Self {
-            may: is_public,
-            connect: Duration::from_millis(CONNECT_TIMEOUT_MS),
-            whole: Duration::from_millis(WHOLE_TIMEOUT_MS),
-            more_roots: Vec::new(),
-        }
-    }
-}
-
 impl Fetcher {
     /// One that fetches from whom `allow` lists, and from nobody else.
     pub fn new(allow: AllowList) -> Self {
@@ -94,7 +61,7 @@ impl Fetcher {
     }
 
     pub(crate) fn on_terms(allow: AllowList, terms: Terms) -> Self {
-        Self { allow, terms, places: Places::new(), plain: OnceLock::new(), secure: OnceLock::new() }
+        Self { allow, clients: Clients::on_terms(terms), places: Places::new() }
     }
 
     /// The list that it keeps to.
@@ -118,7 +85,7 @@ impl Fetcher {
         if !self.allow.allows(&target) {
             return Err(FetchError::HostNotAllowed { text: steward_naming::visible(target.as_str()) });
         }
-        let client = self.client(&target)?;
+        let client = self.clients.of(&target)?;
         let request = client
             .get(target.url().clone())
             .header(IDEMPOTENCY_KEY, warrant.action().as_str())
@@ -128,54 +95,9 @@ impl Fetcher {
             let response = request.send().await.map_err(|error| no_answer(&asked, error))?;
             read(&asked, response).await
         };
-        match self.places.alone(self.terms.whole, work).await {
+        match self.places.alone(self.clients.terms().whole, work).await {
             Ok(outcome) => outcome,
             Err(why) => Err(no_outcome(&target, why)),
-        }
-    }
-
-    fn client(&self, target: &Target) -> Result<Client, FetchError> {
-        let cell = match target.scheme() {
-            Scheme::Http => &self.plain,
-            Scheme::Https => &self.secure,
-        };
-        if let Some(client) = cell.get() {
-            return Ok(client.clone());
-        }
-        // If two build one at once, one of them is used once. What fails is tried again the next time.
-        let client = self.build(target.scheme()).map_err(|source| FetchError::Failed {
-            host: target.host().to_owned(),
-            why: "cannot be asked over TLS, for this node has no root certificates; its operator installs those of the system",
-            source: source.into(),
-        })?;
-        Ok(cell.get_or_init(|| client).clone())
-    }
-
-    fn build(&self, scheme: Scheme) -> reqwest::Result<Client> {
-        let builder = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .http1_only()
-            .http1_max_headers(MAX_HEADERS)
-            .no_gzip()
-            .no_brotli()
-            .no_deflate()
-            .no_zstd()
-            // Nothing is kept open: each request resolves its name, and none goes out on a connection that may be gone.
-            .pool_max_idle_per_host(0)
-            .dns_resolver(Names { may: self.terms.may })
-            .connect_timeout(self.terms.connect)
-            .timeout(self.terms.whole)
-            .user_agent(concat!("steward/", env!("CARGO_PKG_VERSION")));
-        match scheme {
-            Scheme::Http => builder.tls_certs_only([]).build(),
-            Scheme::Https => builder
-                .https_only(true)
-                .tls_version_min(tls::Version::TLS_1_2)
-                .tls_certs_merge(self.terms.more_roots.iter().cloned())
-                .build(),
         }
     }
 }
@@ -202,7 +124,7 @@ async fn read(target: &Target, mut response: Response) -> Result<Fetched, FetchE
 }
 
 /// What it means that the work has no outcome.
-fn no_outcome(target: &Target, why: NoOutcome) -> FetchError {
+pub(crate) fn no_outcome(target: &Target, why: NoOutcome) -> FetchError {
     let host = target.host().to_owned();
     match why {
         NoOutcome::Busy | NoOutcome::NotBegun => FetchError::Busy(host),
@@ -218,7 +140,7 @@ fn no_outcome(target: &Target, why: NoOutcome) -> FetchError {
 const TOO_LATE: &str = "did not answer in time";
 
 /// What it means that there is no whole answer.
-fn no_answer(target: &Target, error: reqwest::Error) -> FetchError {
+pub(crate) fn no_answer(target: &Target, error: reqwest::Error) -> FetchError {
     let host = target.host().to_owned();
     if let Some(Inside(address)) = below(&error) {
         return FetchError::AddressRefused { host, address: *address };

@@ -1,4 +1,5 @@
-//! Fetches over HTTP, from hosts that are allowed, as one permitted action: `http.get`.
+//! Fetches over HTTP, from hosts that are allowed, as one permitted action: `http.get`; and posts letters to whom an operator configured
+//! ([`Poster`]).
 //!
 //! ```
 //! use steward_fetch::{AllowList, Fetcher};
@@ -8,7 +9,7 @@
 //! // fetcher.get(warrant, &action).await?   with the warrant of the record that it is intended
 //! ```
 //!
-//! Whoever asks is an agent, and what it asks for may have been put into its mouth. So four things hold, each alone enough
+//! Whoever fetches is an agent, and what it asks for may have been put into its mouth. So four things hold, each alone enough
 //! against one trick:
 //!
 //! - An address has one spelling, and every other is refused ([`Target`]). What policy read is what goes over the wire.
@@ -23,25 +24,27 @@
 //! TLS is rustls with aws-lc-rs, as reqwest has it by default, 1.2 or newer, with the system's roots (`SSL_CERT_FILE` and
 //! `SSL_CERT_DIR` name others), read when the first address asks for it.
 //!
-//! Deliberately absent: methods other than GET, headers of the agent's own, credentials, redirects (the answer says where to,
+//! Deliberately absent: methods other than GET and that one POST, headers of the agent's own, credentials, redirects (the answer says where to,
 //! and that is another action), HTTP/2, translation of IPv4 by DNS64 (such addresses are refused), and whether the agent
 //! *may*: that was decided before the warrant was made.
 
 mod address;
 mod allow;
 mod alone;
+mod client;
 mod error;
 mod fetcher;
 mod names;
+mod post;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub use allow::{AllowList, MAX_ENTRIES, MAX_ENTRY_BYTES};
 pub use alone::MAX_AT_ONCE;
+pub use client::{CONNECT_TIMEOUT_MS, MAX_HEADERS, WHOLE_TIMEOUT_MS};
 pub use error::FetchError;
-pub use fetcher::{
-    CONNECT_TIMEOUT_MS, Fetched, Fetcher, MAX_BODY_BYTES, MAX_HEADER_TEXT_BYTES, MAX_HEADERS, WHOLE_TIMEOUT_MS,
-};
+pub use fetcher::{Fetched, Fetcher, MAX_BODY_BYTES, MAX_HEADER_TEXT_BYTES};
 pub use names::MAX_ADDRESSES;
+pub use post::{Letter, POST_TIMEOUT_MS, Poster};
 pub use target::Target;

@@ -123,6 +123,13 @@ impl Target {
         self.url.host_str().expect("an address of http has a host")
     }
 
+    /// Who is asked, without what for: `example.org`, `http://127.0.0.1:8080`.
+    pub fn place(&self) -> &str {
+        let beyond = self.text.strip_prefix(Scheme::Http.prefix()).unwrap_or(&self.text);
+        let path = beyond.find('/').map_or(0, |slash| beyond.len() - slash);
+        &self.text[..self.text.len() - path]
+    }
+
     /// The port, also where it is the usual one.
     pub fn port(&self) -> u16 {
         self.port

@@ -24,8 +24,8 @@
 //! Everything blocks; an asynchronous caller moves it to a thread for that.
 //!
 //! Deliberately absent: any other way to resolve a path where the kernel has no `openat2` (it is refused), deletion and
-//! appending (no action asks for them yet), running anything without a sandbox, and whether the agent *may*: that was decided
-//! before the warrant was made.
+//! appending (no action asks for them yet), running anything of an agent's without a sandbox ([`Plain`] is a program of the operator's
+//! own, which no agent chooses), and whether the agent *may*: that was decided before the warrant was made.
 
 mod alive;
 mod beneath;
@@ -40,6 +40,7 @@ mod kill;
 mod launcher;
 mod lines;
 mod path;
+mod plain;
 mod plan;
 mod processes;
 mod running;
@@ -59,6 +60,7 @@ pub use grade::{Grade, LimitsBy};
 pub use inside::sandbox_init;
 pub use launcher::{Launcher, LauncherSettings};
 pub use path::{GrantPath, MAX_DEPTH, MAX_FILE_BYTES, MAX_PART_BYTES, MAX_PATH_BYTES, PathError};
+pub use plain::{MAX_PLAIN_INPUT_BYTES, PLAIN_TIMEOUT_MS, Plain, PlainEnd, PlainEnded};
 pub use session::{
     DOOR_PORT, EndedBy, Exit, Killer, LINES_WAITING, Line, MAX_LINE_BYTES, MAX_STDERR_TAIL_BYTES, Output, Session,
 };

@@ -4,7 +4,7 @@
 //! steward.toml. Where the evidence has a time, `since` is that; else it is when this process saw it first, which the background looks
 //! for now and then.
 //!
-//! Deliberately absent: sending alerts anywhere. Prometheus has `steward_alert_firing`, scripts have the exit code of `steward alerts`.
+//! Deliberately absent: sending alerts anywhere (hooks tell of reviews). Prometheus has `steward_alert_firing`, scripts have the exit code of `steward alerts`.
 
 use steward_app_actions::rows::{oldest_unsettled, unsettled};
 use steward_app_entries::rows::{denied_since, time_of};
@@ -81,6 +81,7 @@ rules! {
     BREAKER_OPEN = "breaker-open", "models", "warning", "try `steward model test`, and look at the provider";
     BACKGROUND_SILENT = "background-silent", "background", "failed", "look at the node's log, then restart the node";
     LOG_LINES_DROPPED = "log-lines-dropped", "logs", "warning", "make room for the folder `logs` of the home, or log less";
+    HOOK_FAILING = "hook-failing", "hooks", "warning", "look at `steward hook list`, and try `steward hook test`";
     CERTIFICATE_ENDING = "certificate-ending", "certificate", "warning", "put a new certificate in its place; the node takes it by itself";
     CERTIFICATE_UNREADABLE = "certificate-unreadable", "certificate", "warning", "mend the file; the certificate before is still in use";
 }
@@ -220,6 +221,15 @@ fn of_store(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<(), 
             );
             let about = Some(run.id().to_string());
             found.push(Firing { about, ..firing(&RUN_STUCK, evidence, Some(run.state.phase_at)) });
+        }
+        for name in node.runner.hooks.names() {
+            let Some(hook) = steward_app_hooks::hook(reader, &context.namespace, &name)? else { continue };
+            let gave_up = hook.gave_up_at.filter(|at| now.since_ms(*at) < DAY_MS);
+            if let Some(since) = hook.failing_since.or(gave_up) {
+                let why = hook.why.unwrap_or_else(|| "it is told again".to_owned());
+                let evidence = format!("{why}; given up {} times", hook.gave_up);
+                found.push(Firing { about: Some(name.to_string()), ..firing(&HOOK_FAILING, evidence, Some(since)) });
+            }
         }
         let (open, unknown) = unsettled(reader)?;
         let (oldest_open, oldest_unknown) = oldest_unsettled(reader)?;

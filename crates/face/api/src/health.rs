@@ -14,8 +14,8 @@ use crate::{
 const ANSWERS_WITHIN_S: u64 = 5;
 
 /// The parts, in the order in which they are told.
-const PARTS: [&str; 10] =
-    ["store", "disk", "ledger", "policy", "runs", "effects", "sandboxes", "models", "background", "logs"];
+const PARTS: [&str; 11] =
+    ["store", "disk", "ledger", "policy", "runs", "effects", "sandboxes", "models", "hooks", "background", "logs"];
 
 /// Whether the node does its work.
 ///
@@ -80,6 +80,7 @@ fn says(node: &Node, part: &str) -> String {
         "effects" => "none is stuck, none is unknown".to_owned(),
         "sandboxes" => node.runner.sandbox(),
         "models" => format!("{} were asked since the start", node.runner.breakers().len()),
+        "hooks" => format!("{} are set up, none fails", node.runner.hooks.names().len()),
         "background" => match node.last_tended() {
             Some(last) => format!("it did its work at {last}"),
             None => "it did not begin yet".to_owned(),

@@ -69,7 +69,7 @@ pub fn router(node: Arc<Node>) -> Router {
 /// Every route, and those of another way in, which admits nobody by itself but whom it knows: `agents` has those of agents.
 pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
     use routes::{
-        actions, agents, alerts, effects, entries, halt, identities, metrics, models, open, people, policies,
+        actions, agents, alerts, effects, entries, halt, hooks, identities, metrics, models, open, people, policies,
         policy_diff, replay, reviews, runs, secrets, state, status, tools,
     };
     Router::new()
@@ -149,6 +149,8 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/v1/node/status", get(status::status))
         .route("/v1/node/doctor", get(status::doctor))
         .route("/v1/alerts", get(alerts::list))
+        .route("/v1/hooks", get(hooks::list))
+        .route("/v1/hooks/{name}/test", post(hooks::test))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/node/halt", post(halt::halt))
         .route("/v1/node/resume", post(halt::resume))

@@ -13,6 +13,7 @@ use crate::{
         evidence::EvidenceVerb,
         halt::WhyArgs,
         handoffs::HandoffVerb,
+        hooks::HookVerb,
         keys::KeyVerb,
         ledger::LedgerVerb,
         login::LoginArgs,
@@ -107,6 +108,9 @@ pub enum Command {
     /// Which run has which secret now
     #[command(subcommand)]
     Lease(LeaseVerb),
+    /// Who is told what waits for people
+    #[command(subcommand)]
+    Hook(HookVerb),
     /// For agents: the tools of the run that one is in, as an MCP server or from a script
     Mcp(McpArgs),
     /// Stop every run and every effect, now; it lasts until `resume`, also over a restart

@@ -10,6 +10,7 @@ pub(crate) mod evidence;
 pub(crate) mod follow;
 pub(crate) mod halt;
 pub(crate) mod handoffs;
+pub(crate) mod hooks;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod ledger;
@@ -68,6 +69,7 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Usage(args) => budgets::usage(session, args).await,
         Command::Secret(verb) => secrets::carry_out(session, verb).await,
         Command::Lease(verb) => secrets::leases(session, verb).await,
+        Command::Hook(verb) => hooks::carry_out(session, verb).await,
         Command::Mcp(arguments) => mcp::carry_out(session, arguments).await,
         Command::Halt(why) => halt::halt(session, why).await,
         Command::Resume(why) => halt::resume(session, why).await,

@@ -22,6 +22,7 @@ pub mod note;
 mod number;
 mod sealed;
 pub mod secret;
+pub mod webhook;
 
 pub use digest::{Digest, MalformedDigest, equal_in_constant_time, from_lower_hex, hmac_sha256};
 pub use key::{Fingerprint, KeyError, SigningKey, VerifyingKey};

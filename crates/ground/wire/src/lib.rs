@@ -9,6 +9,7 @@
 mod actions;
 mod agents;
 mod entries;
+mod hooks;
 mod models;
 mod node;
 mod people;
@@ -30,6 +31,7 @@ pub use entries::{
     Consistency, EntryList, EntryRecord, ExportQuery, InclusionProof, LedgerHead, RedactionRecord, RetentionKind,
     RetentionReport, SearchQuery, VerifierKey,
 };
+pub use hooks::{HookList, HookRecord, HookTested};
 pub use models::{
     AddModel, BudgetLimits, BudgetList, BudgetRecord, BudgetUsed, ModelList, ModelRecord, ModelTested, SetBudget,
     UsageRecord, UsageReport,

@@ -38,6 +38,7 @@ pub struct Builder {
     issuers: Vec<IssuerSettings>,
     retention: steward_app_entries::Retention,
     model_timeouts: steward_model::Timeouts,
+    hooks: Vec<steward_app_hooks::Hook>,
 }
 
 impl Builder {
@@ -83,6 +84,13 @@ impl Builder {
         self
     }
 
+    /// It tells this hook.
+    #[must_use]
+    pub fn hook(mut self, hook: steward_app_hooks::Hook) -> Self {
+        self.hooks.push(hook);
+        self
+    }
+
     /// Where its chance comes from.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -113,6 +121,7 @@ impl Builder {
             retention: self.retention,
             model_timeouts: self.model_timeouts,
             keeper: Default::default(),
+            hooks: self.hooks,
             worker: Workers::Other(Arc::clone(&worker) as Arc<dyn steward_worker::Worker>),
             home,
             namespace: self.namespace.parse().expect("a namespace"),
@@ -187,6 +196,7 @@ impl TestNode {
             issuers: Vec::new(),
             retention: Default::default(),
             model_timeouts: steward_model::Timeouts::default(),
+            hooks: Vec::new(),
         }
     }
 
@@ -297,6 +307,11 @@ impl TestNode {
     pub async fn revive(&mut self) -> Result<(), OpenError> {
         self.opened = Some(start(&self.settings, &self.clock, &self.dice).await?);
         Ok(())
+    }
+
+    /// Who is told from the next start on.
+    pub fn tell(&mut self, hooks: Vec<steward_app_hooks::Hook>) {
+        self.settings.hooks = hooks;
     }
 
     /// The most bytes of the store from the next start on.

@@ -8,6 +8,7 @@ mod backups;
 #[path = "../common/mod.rs"]
 mod common;
 mod evidence;
+mod hooks;
 mod identity;
 mod ledger;
 mod operating;

@@ -255,12 +255,13 @@ mod tests {
     const OF_PHASES: [&str; 7] =
         ["run.preflight", "run.plan", "run.execute", "run.verify", "run.package", "run.report", "run.ended"];
 
-    /// Points that have stories of their own: the keystore's (keystore.rs), an upgrade's (upgrade.rs), the sweep's (retention.rs), and those of
+    /// Points that have stories of their own: the keystore's (keystore.rs), an upgrade's (upgrade.rs), the sweep's (retention.rs), a hook's (hooks.rs), and those of
     /// backups (cli/backups.rs).
-    const ELSEWHERE: [&str; 11] = [
+    const ELSEWHERE: [&str; 12] = [
         "accept.recorded",
         "backup.after_rename",
         "backup.before_rename",
+        "hook.told.before_settled",
         "keeper.key_made",
         "keeper.sealed_anew",
         "restore.copied",

@@ -12,6 +12,7 @@ mod check;
 mod facts;
 mod faults;
 mod first;
+mod hooks;
 mod keystore;
 mod life;
 mod load;

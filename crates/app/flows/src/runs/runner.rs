@@ -8,6 +8,7 @@ use std::{
 };
 
 use steward_app_actions::{Running, Tools};
+use steward_app_hooks::Hooks;
 use steward_app_node::{Context, Error};
 use steward_app_runs::RunRow;
 use steward_fetch::{AllowList, Fetcher};
@@ -53,6 +54,8 @@ pub struct RunnerParts {
     pub allow: AllowList,
     /// How long what entries of the ledger say is kept.
     pub retention: steward_app_entries::Retention,
+    /// Who is told what waits for people.
+    pub hooks: Hooks,
     /// Programs that every sandbox shows, read-only.
     pub programs: PathBuf,
     /// What runs are given for their time: copies of what a predecessor left.
@@ -69,6 +72,8 @@ pub struct Runner {
     pub gateway: Gateway,
     /// How long what entries of the ledger say is kept.
     pub retention: steward_app_entries::Retention,
+    /// Who is told what waits for people.
+    pub hooks: Hooks,
     pub(crate) models: steward_model::Caller,
     pub(crate) keeper: Keeper,
     /// Held while a call of a model is reserved and recorded, so that no two read the same budgets.
@@ -171,6 +176,7 @@ impl Runner {
             soft: Soft::new(),
             gateway: parts.gateway,
             retention: parts.retention,
+            hooks: parts.hooks,
             models: parts.models,
             keeper: parts.keeper,
             model_turn: tokio::sync::Mutex::default(),

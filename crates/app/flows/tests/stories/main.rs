@@ -3,12 +3,14 @@
 mod denials;
 mod diff;
 mod giving;
+mod hooks;
 mod identity;
 mod interrupted;
 mod keeping;
 mod ledger;
 mod people;
 mod policy;
+mod receiver;
 mod revocation;
 mod room;
 mod upgrading;

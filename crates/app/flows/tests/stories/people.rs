@@ -93,6 +93,7 @@ async fn a_node_is_the_authority_for_its_own_namespace() {
         issuers: Vec::new(),
         retention: Default::default(),
         model_timeouts: steward_model::Timeouts::default(),
+        hooks: Vec::new(),
         keeper: Default::default(),
         worker: Workers::Sandboxed("/nowhere".into()),
     };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Server, Then, action, allow, ask, fetcher, get, get_soon, warrant};
-use crate::{Fetcher, MAX_BODY_BYTES, MAX_HEADER_TEXT_BYTES, MAX_HEADERS, fetcher::Terms};
+use crate::{Fetcher, MAX_BODY_BYTES, MAX_HEADER_TEXT_BYTES, MAX_HEADERS, client::Terms};
 
 #[tokio::test]
 async fn an_answer_is_handed_on_as_it_was_sent() {

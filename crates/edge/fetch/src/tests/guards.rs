@@ -6,7 +6,7 @@ use steward_permit::ResourceKind;
 use tokio::task::JoinSet;
 
 use super::{Server, Then, Trap, action, allow, ask, get, warrant};
-use crate::{FetchError, Fetcher, MAX_AT_ONCE, fetcher::Terms};
+use crate::{FetchError, Fetcher, MAX_AT_ONCE, client::Terms};
 
 const FOUND: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod guards;
+mod posts;
 mod secure;
 mod urls;
 
@@ -20,7 +21,7 @@ use steward_naming::{ActionId, Name};
 use steward_permit::{Action, ActionName, Actor, Issuer, Resource, ResourceKind, Ruling, Tier, Warrant};
 use steward_seal::Digest;
 
-use crate::{AllowList, FetchError, Fetched, Fetcher, fetcher::Terms};
+use crate::{AllowList, FetchError, Fetched, Fetcher, client::Terms};
 
 /// What a server does after it has answered.
 #[derive(Clone, Copy)]

@@ -17,7 +17,7 @@ use rustls::{
 };
 
 use super::{Then, allow, ask, converse};
-use crate::{FetchError, Fetcher, fetcher::Terms};
+use crate::{FetchError, Fetcher, client::Terms};
 
 const CERTIFICATE: &[u8] = include_bytes!("cert.pem");
 const KEY: &[u8] = include_bytes!("key.pem");

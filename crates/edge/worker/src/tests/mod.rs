@@ -123,6 +123,15 @@ impl Write {
     }
 }
 
+/// An action on something, and the warrant that the store would give for one.
+pub(crate) fn action_on(name: &str, kind: ResourceKind, id: &str) -> Action {
+    Write::of(name, kind, id, None).action
+}
+
+pub(crate) fn warrant_for(action: &Action) -> Warrant {
+    Write { id: ActionId::new(Timestamp::from_unix_ms(0), &Counting), action: action.clone() }.warrant()
+}
+
 /// Dice that never fall the same way twice.
 struct Counting;
 

@@ -6,6 +6,7 @@ pub(crate) mod alerts;
 pub(crate) mod effects;
 pub(crate) mod entries;
 pub(crate) mod halt;
+pub(crate) mod hooks;
 pub(crate) mod identities;
 pub(crate) mod metrics;
 pub(crate) mod models;

@@ -16,11 +16,12 @@ use axum::{
 use serde_json::{Value, json};
 use steward_api::{AlertRules, Certificate, Operations, RULES};
 use steward_app_flows::{Tended, Workers, tend};
+use steward_app_hooks::{Event, Hook, Round, To};
 use steward_app_node::Caller;
 use steward_ledger::kind;
 use steward_logs::{Logs, Settings};
 use steward_naming::ActionId;
-use steward_permit::{ResourceKind, Role};
+use steward_permit::{ResourceKind, Role, Tier};
 use steward_policy::Source;
 use steward_seal::Digest;
 use steward_store::Row;
@@ -143,6 +144,19 @@ async fn ask_until_it_is_left_alone(house: &House) {
     panic!("the breaker does not open");
 }
 
+/// From now on this program is told what waits for people.
+async fn tell(house: &mut House, program: &str) {
+    let to = To::Command(vec![program.to_owned()]);
+    house.node.tell(vec![Hook { name: "page".parse().expect("a label"), to, events: Event::ALL.to_vec() }]);
+    house.reborn(calm()).await;
+    tells(house).await;
+}
+
+async fn tells(house: &House) -> Round {
+    let runner = house.node.runner();
+    runner.hooks.round(house.node.context(), runner.keeper(), "page").await.expect("a round")
+}
+
 /// Makes what a rule is for.
 async fn break_it(rule: &str, house: &mut House) -> Fault {
     let mut fault = Fault::default();
@@ -216,6 +230,13 @@ async fn break_it(rule: &str, house: &mut House) -> Fault {
             assert_eq!(logs.counts().dropped, 1);
             fault.logs = Some(logs);
         }
+        "hook-failing" => {
+            tell(house, "/nowhere/page").await;
+            house.node.agent("architect", Tier::T4).await;
+            let waits = house.node.act(&house.operator, "architect", "fs.write", "/plans/a.md", b"x").await;
+            assert_eq!(waits.expect_err("it waits").code, "NEEDS_REVIEW");
+            assert_eq!(tells(house).await.failed, 1);
+        }
         "certificate-ending" | "certificate-unreadable" => {
             let certificate = Arc::new(Certificate::ending(house.node.now().plus_ms(90 * DAY_MS)));
             house.reborn(Operations { certificate: Some(Arc::clone(&certificate)), ..calm() }).await;
@@ -279,6 +300,11 @@ async fn mend_it(rule: &str, house: &mut House, fault: &Fault) {
         }
         "background-silent" => background(house).await,
         "log-lines-dropped" => house.node.clock().advance_ms(HOUR_MS + 1),
+        "hook-failing" => {
+            tell(house, "/bin/true").await;
+            house.node.clock().advance_ms(MINUTE_MS);
+            assert_eq!(tells(house).await.told, 1);
+        }
         "certificate-ending" | "certificate-unreadable" => {
             let certificate = fault.certificate.as_ref().expect("a certificate");
             certificate.replaced(house.node.now().plus_ms(90 * DAY_MS));

@@ -20,6 +20,7 @@ use axum::{
 };
 use serde_json::Value;
 use steward_api::{Node, NodeParts, Operations, Peer, router};
+use steward_app_hooks::{Event, Hook, To};
 use steward_identity::IssuerSettings;
 use steward_permit::{Role, Tier};
 use steward_testkit::{Known, TestNode};
@@ -100,7 +101,9 @@ impl House {
     async fn operated(operations: Operations) -> Self {
         let issuer =
             IssuerSettings { url: ISSUER.to_owned(), client: "steward".to_owned(), ..IssuerSettings::default() };
-        Self::with(TestNode::builder().issuer(issuer).start().await, operations).await
+        let to = To::Command(vec!["/bin/true".to_owned()]);
+        let hook = Hook { name: "chat".parse().expect("a label"), to, events: Event::ALL.to_vec() };
+        Self::with(TestNode::builder().issuer(issuer).hook(hook).start().await, operations).await
     }
 
     /// A house of this node.

@@ -10,6 +10,7 @@ mod keys;
 mod note;
 mod reader;
 mod small_order;
+mod webhook;
 
 use steward_seal::SigningKey;
 

@@ -9,6 +9,7 @@ use std::{
 use rusqlite::{Connection, types::Value};
 use serde_json::json;
 use steward_app_flows::runs::Asking;
+use steward_app_hooks::{Event, Hook, Round, To};
 use steward_app_models::{Limits, NewBudget, NewModel};
 use steward_app_people::NewLink;
 use steward_app_secrets::Value as Holds;
@@ -227,6 +228,25 @@ async fn with_secrets(node: &TestNode, otto: &Known) {
     node.ended(run.id()).await;
 }
 
+/// A hook whose program is not there, and which is therefore still to be told.
+async fn with_a_hook(node: &mut TestNode, otto: &Known) {
+    let to = To::Command(vec!["/nowhere/page".to_owned()]);
+    node.tell(vec![Hook { name: "page".parse().expect("a label"), to, events: Event::ALL.to_vec() }]);
+    node.restart().await;
+    tell(node).await;
+    node.agent("planner", Tier::T4).await;
+    // Every byte of the shortest document is looked at: it is not to be too short.
+    let plan = "Another plan of an architect, of which somebody is to be told. ".repeat(3);
+    let waits = node.act(otto, "planner", "fs.write", "/plans/b.md", plan.as_bytes()).await;
+    assert_eq!(waits.expect_err("it waits").code, "NEEDS_REVIEW");
+    assert_eq!((tell(node).await.queued, tell(node).await.failed), (1, 0), "it failed at once, and waits");
+}
+
+async fn tell(node: &TestNode) -> Round {
+    let runner = node.runner();
+    runner.hooks.round(node.context(), runner.keeper(), "page").await.expect("a round")
+}
+
 /// Somebody who logged in by an issuer whose keys are a file: a row in every table of that.
 async fn logged_in_by_an_issuer(node: &TestNode) {
     let (admin, otto) = (node.admin().await, "otto".parse().expect("a label"));
@@ -311,6 +331,7 @@ impl Subject {
                 80 => with_tools_and_models(&node, &own).await,
                 85 => with_secrets(&node, &otto).await,
                 90 => logged_in_by_an_issuer(&node).await,
+                92 => with_a_hook(&mut node, &otto).await,
                 _ => {}
             }
         }
@@ -342,13 +363,15 @@ impl Subject {
     fn describe(&self) -> Vec<Table> {
         let copy = self.copy();
         let sql = copy.sql();
-        let tables: [(&'static str, &'static [&'static str]); 23] = [
+        let tables: [(&'static str, &'static [&'static str]); 25] = [
             ("agent", &["namespace", "name"]),
             ("api_key", &["namespace", "id"]),
             ("credential", &["namespace", "id"]),
             ("effect", &["namespace", "id"]),
             ("halt", &["namespace"]),
             ("handoff", &["namespace", "id"]),
+            ("hook", &["namespace", "name"]),
+            ("hook_delivery", &["namespace", "hook", "id"]),
             ("login_token", &["namespace", "token"]),
             ("model", &["namespace", "name"]),
             ("model_budget", &["namespace", "holder", "per"]),

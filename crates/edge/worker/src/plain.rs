@@ -1,0 +1,338 @@
+//! A program of the operator's own, told something: with a clean environment and in a time, and in no sandbox.
+//!
+//! ```text
+//! let command = Plain { argv: vec!["/usr/local/bin/page".into()], event: "review.opened".into(), input };
+//! // the action: on the program, with `command.digest()` as its arguments
+//! command.run(warrant, &action)?                           // how it ended
+//! ```
+//!
+//! It runs as the node's user and can do what that can: whoever may write the node's configuration may do so anyway. So it is given nothing that
+//! it does not need: no variable of the node, no file that is open, no secret. What it says on standard error is kept for the reason that it
+//! failed, and no more of it than a line or two. When its time is over, it and its process group are killed.
+//!
+//! Deliberately absent: a shell (the operator names one, if it is to be one), standard output (nobody reads it), and anything that an agent
+//! could choose.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::process::{CommandExt as _, ExitStatusExt as _},
+    },
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
+};
+use steward_naming::visible;
+use steward_permit::{Action, ResourceKind, Warrant};
+use steward_seal::Digest;
+
+use crate::error::EffectError;
+
+/// How long it may take. Whoever is told answers first and works then.
+pub const PLAIN_TIMEOUT_MS: u64 = 30_000;
+
+/// The most bytes that it is told: what a pipe takes without anybody reading, so that nobody is waited for.
+pub const MAX_PLAIN_INPUT_BYTES: usize = 32 << 10;
+
+/// The most bytes of standard error that are kept.
+const MAX_PLAIN_SAID_BYTES: usize = 256;
+
+/// The actions that this module carries out: the node tells, and a person tries whether it could.
+const TELLS: [&str; 2] = ["hook.deliver", "hook.test"];
+
+/// Where programs are found that it starts itself.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program, and what it is told.
+#[derive(Debug, Clone)]
+pub struct Plain {
+    /// The program, by its whole path, and its arguments.
+    pub argv: Vec<String>,
+    /// What happened: its variable `STEWARD_EVENT`.
+    pub event: String,
+    /// Its standard input.
+    pub input: Vec<u8>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlainEnd {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal.
+    Signalled(i32),
+    /// Its time was over.
+    TooLong,
+}
+
+/// How it ended, and what it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainEnded {
+    /// How.
+    pub end: PlainEnd,
+    /// The first line of its standard error, shortened and printable.
+    pub said: String,
+}
+
+impl Plain {
+    /// What a permit is bound to: every argument, the event and the input.
+    pub fn digest(&self) -> Digest {
+        let parts = self.argv.iter().map(String::as_bytes).chain([self.event.as_bytes(), self.input.as_slice()]);
+        // Lengths keep parts apart.
+        let framed = parts.flat_map(|part| [&(part.len() as u64).to_be_bytes()[..], part].concat());
+        Digest::of(&framed.collect::<Vec<u8>>())
+    }
+
+    /// Runs it to its end. Blocks.
+    ///
+    /// # Errors
+    /// `WARRANT_MISMATCH` unless `warrant` is for exactly this; or it cannot be started.
+    pub fn run(&self, warrant: Warrant, action: &Action) -> Result<PlainEnded, EffectError> {
+        self.run_within(warrant, action, Duration::from_millis(PLAIN_TIMEOUT_MS))
+    }
+
+    pub(crate) fn run_within(
+        &self,
+        warrant: Warrant,
+        action: &Action,
+        most: Duration,
+    ) -> Result<PlainEnded, EffectError> {
+        if *warrant.digest() != action.digest() {
+            return Err(EffectError::WarrantMismatch("the warrant is for another action"));
+        }
+        let resource = action.resource();
+        let program = self.argv.first().map(String::as_str).unwrap_or_default();
+        let is_ours = TELLS.contains(&action.name().as_str()) && resource.kind() == ResourceKind::Command;
+        if !is_ours || resource.id() != program || action.arguments() != Some(&self.digest()) {
+            return Err(EffectError::WarrantMismatch("the action is not to run this program"));
+        }
+        if self.input.len() > MAX_PLAIN_INPUT_BYTES {
+            return Err(EffectError::SpecRefused(format!(
+                "a program is told at most {MAX_PLAIN_INPUT_BYTES} bytes; tell it less"
+            )));
+        }
+        let (child, said) = self.start(program)?;
+        let mut ending = Ending { child, over: false };
+        let broken = |source: io::Error| EffectError::Broken { doing: "look after a program that it told", source };
+        let (end, said) = watch(&mut ending, said, most).map_err(broken)?;
+        let said = String::from_utf8_lossy(&said);
+        Ok(PlainEnded { end, said: visible(said.trim().lines().next().unwrap_or_default()) })
+    }
+
+    fn start(&self, program: &str) -> Result<(Child, File), EffectError> {
+        let mut child = Command::new(program)
+            .args(&self.argv[1..])
+            .env_clear()
+            .env("PATH", PATH)
+            .env("LANG", "C.UTF-8")
+            .env("STEWARD_EVENT", &self.event)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                    EffectError::SpecRefused(format!("`{program}` cannot be started: {source}"))
+                }
+                _ => EffectError::Broken { doing: "start a program", source },
+            })?;
+        let mut stdin = child.stdin.take().expect("it is piped");
+        // A pipe takes as much at once. One that does not read is not wrong.
+        let _ = stdin.write_all(&self.input);
+        drop(stdin);
+        let said = child.stderr.take().expect("it is piped");
+        Ok((child, File::from(OwnedFd::from(said))))
+    }
+}
+
+/// Kills the whole group if it is dropped before its end.
+struct Ending {
+    child: Child,
+    over: bool,
+}
+
+impl Ending {
+    fn group(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.over {
+            let _ = kill_process_group(self.group(), Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Waits for its end, and reads what it says meanwhile.
+fn watch(ending: &mut Ending, mut stderr: File, most: Duration) -> io::Result<(PlainEnd, Vec<u8>)> {
+    let until = Instant::now() + most;
+    let process = pidfd_open(ending.group(), PidfdFlags::empty())?;
+    let (mut said, mut is_open) = (Vec::new(), true);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let _ = kill_process_group(ending.group(), Signal::KILL);
+            ending.child.wait()?;
+            ending.over = true;
+            return Ok((PlainEnd::TooLong, said));
+        }
+        let left =
+            Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() };
+        let mut watched = vec![PollFd::new(&process, PollFlags::IN)];
+        if is_open {
+            watched.push(PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::IN));
+        }
+        match poll(&mut watched, Some(&left)) {
+            Err(rustix::io::Errno::INTR) => continue,
+            other => other?,
+        };
+        let has_ended = !watched[0].revents().is_empty();
+        let says = watched.get(1).is_some_and(|stderr| !stderr.revents().is_empty());
+        drop(watched);
+        if says {
+            is_open = read_some(&mut stderr, &mut said)?;
+        } else if has_ended {
+            let status = ending.child.wait()?;
+            // Whatever it left behind in its group has had its time.
+            let _ = kill_process_group(ending.group(), Signal::KILL);
+            ending.over = true;
+            let end = match (status.code(), status.signal()) {
+                (Some(code), _) => PlainEnd::Exited(code),
+                (None, signal) => PlainEnd::Signalled(signal.unwrap_or_default()),
+            };
+            return Ok((end, said));
+        }
+    }
+}
+
+/// Reads what is there; keeps the beginning. Whether there may be more.
+fn read_some(stderr: &mut File, said: &mut Vec<u8>) -> io::Result<bool> {
+    let mut some = [0; 4096];
+    let n = stderr.read(&mut some)?;
+    let room = MAX_PLAIN_SAID_BYTES.saturating_sub(said.len());
+    said.extend_from_slice(&some[..n.min(room)]);
+    Ok(n > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use steward_permit::{Action, ResourceKind};
+
+    use super::{MAX_PLAIN_INPUT_BYTES, MAX_PLAIN_SAID_BYTES, Plain, PlainEnd, PlainEnded};
+    use crate::{
+        EffectError,
+        tests::{action_on, warrant_for},
+    };
+
+    fn shell(script: &str) -> Plain {
+        let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        Plain { argv, event: "review.opened".to_owned(), input: b"{\"type\":\"review.opened\"}".to_vec() }
+    }
+
+    fn about(name: &str, plain: &Plain) -> Action {
+        action_on(name, ResourceKind::Command, &plain.argv[0]).with_arguments(plain.digest())
+    }
+
+    fn run(plain: &Plain, most: Duration) -> Result<PlainEnded, EffectError> {
+        let action = about("hook.deliver", plain);
+        plain.run_within(warrant_for(&action), &action, most)
+    }
+
+    /// Time enough.
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn it_is_told_on_its_standard_input_and_knows_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("said");
+        let script = format!("{{ cat; echo; env | sort; pwd; ls /proc/self/fd | wc -w; }} > '{}'", file.display());
+        let ended = run(&shell(&script), LONG).expect("it ran");
+        assert_eq!(ended, PlainEnded { end: PlainEnd::Exited(0), said: String::new() });
+        let told = std::fs::read_to_string(&file).expect("it wrote");
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines[0], "{\"type\":\"review.opened\"}");
+        let names: Vec<&str> = lines.iter().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        // A shell sets some of its own.
+        let own: Vec<&str> =
+            names.into_iter().filter(|name| !matches!(*name, "PWD" | "_" | "SHLVL" | "OLDPWD")).collect();
+        assert_eq!(own, ["LANG", "PATH", "STEWARD_EVENT"], "{told}");
+        assert!(lines.contains(&"/") && lines.contains(&"STEWARD_EVENT=review.opened"), "{told}");
+        // Standard input, output and error, and the folder that `ls` reads.
+        assert_eq!(lines.last().map(|line| line.trim()), Some("4"), "{told}");
+    }
+
+    #[test]
+    fn how_it_ended_is_told() {
+        let failed = run(&shell("echo 'no such\u{7} pager' >&2; exit 3"), LONG).expect("it ran");
+        assert_eq!(failed.end, PlainEnd::Exited(3));
+        assert!(failed.said.contains("no such") && !failed.said.contains('\u{7}'), "{failed:?}");
+        assert_eq!(run(&shell("kill -9 $$"), LONG).expect("it ran").end, PlainEnd::Signalled(9));
+        let reads_nothing = Plain { input: vec![b'x'; MAX_PLAIN_INPUT_BYTES], ..shell("exec <&-; exit 0") };
+        assert_eq!(run(&reads_nothing, LONG).expect("it ran").end, PlainEnd::Exited(0));
+    }
+
+    #[test]
+    fn what_hangs_is_killed_with_all_of_its_group() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("pid");
+        let script = format!("sleep 1000 & echo $! > '{}'; sleep 1000", file.display());
+        assert_eq!(run(&shell(&script), Duration::from_millis(500)).expect("it ran").end, PlainEnd::TooLong);
+        let pid = std::fs::read_to_string(&file).expect("it wrote");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        // Gone, or dead and not yet buried by whoever adopts it.
+        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    }
+
+    #[test]
+    fn what_floods_is_read_and_not_kept() {
+        let flood = shell("head -c 10000000 /dev/zero | tr '\\0' x >&2; exit 1");
+        let ended = run(&flood, LONG).expect("it ran");
+        assert_eq!(ended.end, PlainEnd::Exited(1));
+        assert!(ended.said.starts_with("xxxx") && ended.said.len() <= MAX_PLAIN_SAID_BYTES, "{}", ended.said.len());
+        let for_ever =
+            run(&shell("while :; do echo xxxxxxxxxxxxxxxx >&2; done"), Duration::from_millis(300)).expect("it ran");
+        assert_eq!((for_ever.end, for_ever.said.len() <= MAX_PLAIN_SAID_BYTES), (PlainEnd::TooLong, true));
+        // Somebody who left the group holds its standard error: nobody waits for them.
+        let left = run(&shell("setsid sleep 2 & exit 0"), LONG).expect("it ran");
+        assert_eq!(left.end, PlainEnd::Exited(0));
+    }
+
+    #[test]
+    fn without_a_warrant_for_exactly_this_it_is_not_started() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("ran");
+        let plain = shell(&format!("touch '{}'", file.display()));
+        let other = Plain { input: Vec::new(), ..plain.clone() };
+        let elsewhere = Plain { event: "hook.test".to_owned(), ..plain.clone() };
+        for (action, permitted) in [
+            (about("hook.deliver", &plain), about("hook.deliver", &other)),
+            (about("hook.deliver", &other), about("hook.deliver", &other)),
+            (about("hook.deliver", &elsewhere), about("hook.deliver", &elsewhere)),
+            (about("exec", &plain), about("exec", &plain)),
+        ] {
+            let refused =
+                plain.run_within(warrant_for(&permitted), &action, LONG).expect_err("it is for something else");
+            assert!(matches!(refused, EffectError::WarrantMismatch(_)), "{refused:?}");
+        }
+        let host = action_on("hook.deliver", ResourceKind::Host, "/bin/sh").with_arguments(plain.digest());
+        assert!(plain.run_within(warrant_for(&host), &host, LONG).is_err());
+        assert!(!file.exists(), "it ran");
+        let nobody = Plain { argv: vec!["/nowhere/pager".to_owned()], ..plain };
+        assert!(run(&nobody, LONG).expect_err("it is not there").to_string().contains("/nowhere/pager"));
+        let too_much = Plain { input: vec![0; MAX_PLAIN_INPUT_BYTES + 1], ..shell("exit 0") };
+        assert!(run(&too_much, LONG).is_err());
+    }
+}
