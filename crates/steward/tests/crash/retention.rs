@@ -52,6 +52,7 @@ async fn old_home(place: &Place) {
         max_store_bytes: None,
         http_allow: Vec::new(),
         issuers: Vec::new(),
+        hooks: Vec::new(),
         retention: Retention::default(),
         model_timeouts: steward_model::Timeouts::default(),
         keeper: Default::default(),
