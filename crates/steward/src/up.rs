@@ -52,6 +52,9 @@ const ALERTS_EVERY: u64 = 15;
 /// How long the store may take to answer before the service manager is not told that all is well.
 const ANSWERS_WITHIN_S: u64 = 5;
 
+/// How long the background may take to end when the node stops: one message that is being told, or one commit.
+const CONCLUDE_WITHIN_S: u64 = 35;
+
 /// How long requests that are under way may take to end when the node stops.
 const STOP_WITHIN_S: u64 = 20;
 
@@ -222,10 +225,15 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     if tokio::time::timeout(Duration::from_secs(STOP_WITHIN_S), serving).await.is_err() {
         tracing::warn!("requests were cut off because they did not end in time");
     }
-    let _ = tending.await;
-    // What is being told ends by its own time limit, so that it is on record what came of it.
-    for told in telling {
-        let _ = told.await;
+    // What is being told, or erased, ends by its own time limit, so that it is on record what came of it; but nobody waits for all that waits.
+    let ends = async {
+        let _ = tending.await;
+        for told in telling {
+            let _ = told.await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(CONCLUDE_WITHIN_S), ends).await.is_err() {
+        tracing::warn!("the background did not end in time; the next start settles what was under way");
     }
     let closed = steward_app_flows::close(&context, &opened.runner).await;
     drop(opened.lock);

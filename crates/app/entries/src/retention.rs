@@ -35,9 +35,6 @@ const MAX_COMMITS: usize = 50;
 /// The most rules.
 const MAX_RULES: usize = 64;
 
-/// How often the log is folded back, if somebody reads an older state meanwhile.
-const FOLDS: u32 = 5;
-
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
@@ -206,7 +203,7 @@ pub async fn look(context: &Context, caller: &Caller, retention: &Retention) -> 
         .allow(caller, context.action("ledger.read", ResourceKind::Ledger, context.namespace.as_str())?, None)
         .await?;
     let due = retention.due(context.now());
-    context.store.read(|reader| {
+    let scanned = context.store.scan(move |reader| {
         let counts = rows::counts(reader)?;
         let mut views = Vec::new();
         for kind in kind::ALL {
@@ -218,8 +215,9 @@ pub async fn look(context: &Context, caller: &Caller, retention: &Retention) -> 
             }
             views.push(KindView { kind, days, whole, due: free, needed, erased });
         }
-        Ok(views)
-    })
+        Ok::<_, Error>(views)
+    });
+    scanned.await
 }
 
 /// What a sweep did.
@@ -243,7 +241,7 @@ pub async fn sweep(context: &Context, retention: &Retention) -> Result<Swept, Er
     let due = retention.due(context.now());
     'kinds: for (kind, (days, before)) in due {
         loop {
-            let old = context.store.read(|reader| rows::old(reader, kind, before, MAX_ENTRIES))?;
+            let old = context.store.scan(move |reader| rows::old(reader, kind, before, MAX_ENTRIES)).await?;
             let entries = batch(&old);
             if entries.is_empty() {
                 break;
@@ -257,6 +255,8 @@ pub async fn sweep(context: &Context, retention: &Retention) -> Result<Swept, Er
             let granted = context.permit(&node, action, None).await?;
             let mut change = context
                 .change(&node, granted, kind::LEDGER_SWEPT, kind)
+                // It makes room.
+                .urgent()
                 .detail("kept_days", days)
                 .detail("before", before.to_string());
             for entry in &entries {
@@ -270,17 +270,13 @@ pub async fn sweep(context: &Context, retention: &Retention) -> Result<Swept, Er
     Ok(swept)
 }
 
-/// Folds the store's log back, so that what was erased stands in no file of it. Says whether it could: otherwise somebody reads.
+/// Folds the store's log back, so that what was erased stands in no file of it. Says whether it could: otherwise somebody reads. The writer waits
+/// for it, a second at most.
 ///
 /// # Errors
 /// The store is closed.
 pub async fn fold(context: &Context) -> Result<bool, Error> {
-    for _ in 0..FOLDS {
-        if context.store.fold().await? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(context.store.fold().await?)
 }
 
 /// As many as fit into one entry; the first always does.

@@ -88,8 +88,10 @@ pub struct Gateway {
 struct Told {
     /// On record already: server, tool, digest.
     changes: BTreeSet<(Label, String, String)>,
-    /// Servers about which people were asked.
-    asked: BTreeSet<Label>,
+    /// Whether something may be asked about a server now; of one that is not there, it is not known since the start.
+    open: BTreeMap<Label, bool>,
+    /// When people were asked about a server last.
+    asked_at: BTreeMap<Label, Timestamp>,
 }
 
 /// A server's place; whoever connects holds it.
@@ -282,7 +284,8 @@ impl Gateway {
         // One of that name that comes later is another, and what changes in it is told anew.
         let mut told = self.told.lock().await;
         told.changes.retain(|(server, ..)| *server != removed.name);
-        told.asked.remove(&removed.name);
+        told.open.remove(&removed.name);
+        told.asked_at.remove(&removed.name);
         drop(told);
         Ok(removed)
     }

@@ -19,6 +19,9 @@ use crate::{reviews, runs::Runner};
 /// How often what is older than it is kept is looked for: rules count days.
 const SWEEP_EVERY_MS: u64 = 3_600_000;
 
+/// How often it is tried to fold the store's log back while somebody reads: whoever writes waits for a second each time.
+const FOLD_EVERY_MS: u64 = 60_000;
+
 /// What the background knows from one round to the next.
 #[derive(Debug, Default)]
 pub struct Tended {
@@ -26,6 +29,8 @@ pub struct Tended {
     seen: Option<Digest>,
     /// Whether nothing that was erased stands in the store's log any more.
     is_folded: bool,
+    /// When it is tried again to have it so.
+    fold_at: Option<Timestamp>,
     /// When what is older than it is kept was erased last.
     swept_at: Option<Timestamp>,
     /// Their mistakes, if they have any: what was in force still is.
@@ -61,13 +66,19 @@ async fn sweep(runner: &Runner, tended: &mut Tended) -> Result<(), Error> {
         return Ok(());
     }
     if is_due {
-        let swept = retention::sweep(&runner.context, &runner.retention).await?;
-        tended.is_folded &= swept.entries == 0;
-        // Where there is more, the next round goes on.
-        tended.swept_at = Some(if swept.more { Timestamp::MIN } else { now });
+        // Before it is tried: one that fails is tried again when the next is due, and what it erased before that is folded back.
+        (tended.swept_at, tended.is_folded, tended.fold_at) = (Some(now), false, None);
+        match retention::sweep(&runner.context, &runner.retention).await {
+            // Where there is more, the next round goes on.
+            Ok(swept) if swept.more => tended.swept_at = Some(Timestamp::MIN),
+            Ok(_) => {}
+            // All else was done, and goes on.
+            Err(error) => tracing::error!(%error, "what is older than it is kept could not be erased"),
+        }
     }
-    if !tended.is_folded {
-        // As long as somebody reads an older state, the next round tries again.
+    if !tended.is_folded && tended.fold_at.is_none_or(|at| at <= now) {
+        // As long as somebody reads an older state it cannot be: whoever writes does not wait for that all the time.
+        tended.fold_at = Some(now.plus_ms(FOLD_EVERY_MS));
         tended.is_folded = retention::fold(&runner.context).await?;
     }
     Ok(())

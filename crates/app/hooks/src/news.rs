@@ -33,7 +33,11 @@ pub(crate) struct News {
 impl News {
     /// The same for every attempt and every hook: a receiver knows by it what it was told before.
     pub(crate) fn id(&self) -> String {
-        format!("{}_{}", self.row.review.id, self.event.in_id())
+        match self.event {
+            // Of a policy that wants many people, each that approved is news.
+            Event::NeedsAnother => format!("{}_{}_{}", self.row.review.id, self.event.in_id(), self.about),
+            _ => format!("{}_{}", self.row.review.id, self.event.in_id()),
+        }
     }
 
     /// Whether it is still to be told.

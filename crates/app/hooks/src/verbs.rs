@@ -190,7 +190,9 @@ impl Hooks {
         if context.store.behind().is_some() {
             return Ok(Round::default());
         }
-        let mut round = Round { queued: slot.read_on(context).await?, ..Round::default() };
+        // What waits already is told, whatever keeps the hook from reading on.
+        let queued = slot.read_on(context).await;
+        let mut round = Round::default();
         while round.told < MAX_TOLD_AT_ONCE {
             match slot.tell_next(context, keeper).await? {
                 None => break,
@@ -202,7 +204,7 @@ impl Hooks {
                 }
             }
         }
-        Ok(round)
+        Ok(Round { queued: queued?, ..round })
     }
 
     /// A person tries whether a hook is told. What comes of it is on record, and changes nothing of what the hook is still to be told.

@@ -64,8 +64,8 @@ pub fn authenticate(
     let mut guards = vec![row.guard(), guard];
     if let Some(through) = &row.through {
         // The link that the key came from must stand, with whom it stood, and its issuer be one of ours.
-        let is_holders = |link: &LinkRow| Holder::Person(link.person.clone()) == row.holder;
-        let link = link.filter(is_holders).filter(|_| context.issuers.named(&through.issuer).is_some());
+        let link =
+            link.filter(|link| is_link_of(link, &row)).filter(|_| context.issuers.named(&through.issuer).is_some());
         guards.push(link.ok_or_else(|| not_linked(&through.issuer, &through.subject))?.guard());
     }
     let key = KeyUse { id: row.id.clone(), scopes: row.scopes.clone() };
@@ -81,6 +81,11 @@ pub fn authenticate(
         guards,
         spend,
     })
+}
+
+/// Whether a link is the one that a key came from. One that was made after the key is another, though it says the same.
+pub(crate) fn is_link_of(link: &LinkRow, key: &KeyRow) -> bool {
+    Holder::Person(link.person.clone()) == key.holder && !link.is_service && link.entry_seq < key.entry_seq
 }
 
 /// A person as an actor.

@@ -48,16 +48,20 @@ async fn keys(context: &Context, issuer: &TokenIssuer, kid: Option<&str>) -> Res
     };
     let node = Caller::node(&context.namespace);
     let action = issuer.action(&context.namespace)?;
-    let granted = context.permit(&node, action.clone(), None).await?;
-    let change = context.change(&node, granted, kind::ISSUER_ASKED, issuer.url());
-    let warrant = context.commit(change).await?.warrant;
-    match turn.ask(warrant, &action, context.now()).await {
-        Ok(keys) => Ok(keys),
-        Err(why) => {
-            tracing::warn!(issuer = issuer.url(), why, "the keys of an issuer could not be had");
-            turn.kept(context.now()).ok_or_else(unavailable)
-        }
-    }
+    let recorded = async {
+        let granted = context.permit(&node, action.clone(), None).await?;
+        // Who comes with a token may come to halt the node, in a store that is full.
+        let change = context.change(&node, granted, kind::ISSUER_ASKED, issuer.url()).urgent();
+        Ok::<_, Error>(context.commit(change).await?.warrant)
+    };
+    let asked = match recorded.await {
+        Ok(warrant) => turn.ask(warrant, &action, context.now()).await,
+        Err(error) => Err(error.to_string()),
+    };
+    asked.or_else(|why| {
+        tracing::warn!(issuer = issuer.url(), why, "the keys of an issuer could not be had");
+        turn.kept(context.now()).ok_or_else(unavailable)
+    })
 }
 
 /// Nobody is who the issuer says it is.

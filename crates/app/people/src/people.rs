@@ -7,6 +7,7 @@ use steward_permit::{Actor, ResourceKind, Role, Scope};
 use steward_store::Guard;
 
 use crate::{
+    authenticate::is_link_of,
     holder::Holder,
     keys::{Created, NewKey, draft},
     rows::{self, PersonRow},
@@ -59,7 +60,22 @@ pub async fn add(context: &Context, caller: &Caller, name: Label, roles: Vec<Rol
 /// The policy does not let the node do it.
 pub async fn bootstrap(context: &Context, name: Label, roles: Vec<Role>) -> Result<Option<Created>, Error> {
     let (everybody, keys) = context.store.read(|reader| {
-        Ok::<_, Error>((rows::people(reader, &context.namespace)?, rows::api_keys(reader, &context.namespace, None)?))
+        let mut keys = rows::api_keys(reader, &context.namespace, None)?;
+        let mut stand = Vec::new();
+        for key in keys.drain(..) {
+            let stands = match &key.through {
+                None => true,
+                // One that came from an issuer is good as long as its link is.
+                Some(through) => {
+                    let link = rows::link(reader, &context.namespace, &through.issuer, &through.subject)?;
+                    context.issuers.named(&through.issuer).is_some() && link.is_some_and(|link| is_link_of(&link, &key))
+                }
+            };
+            if stands {
+                stand.push(key);
+            }
+        }
+        Ok::<_, Error>((rows::people(reader, &context.namespace)?, stand))
     })?;
     let now = context.now();
     let has_key = |person: &PersonRow| {

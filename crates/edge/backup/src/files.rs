@@ -6,10 +6,17 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    },
     path::Path,
 };
 
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
+    io::Errno,
+};
 use sha2::{Digest as _, Sha256};
 use steward_seal::Digest;
 use zeroize::Zeroizing;
@@ -54,6 +61,7 @@ pub(crate) struct Found {
 /// Copies what is plain of the home `from`, and reads what is secret. A file that disappears meanwhile was not there.
 pub(crate) fn copy(from: &Path, to: &mut Out<'_>) -> Result<Found, BackupError> {
     let mut found = Found::default();
+    let from = &fs::canonicalize(from).map_err(BackupError::io("read", from))?;
     for name in names(from)? {
         let path = from.join(&name);
         if PASSED_OVER.contains(&name.as_str()) {
@@ -71,12 +79,32 @@ pub(crate) fn copy(from: &Path, to: &mut Out<'_>) -> Result<Found, BackupError> 
     Ok(found)
 }
 
+/// Opens what was found in a home, if it is still a file or a folder there, and no link stands in its path: what agents and tools may write
+/// changes while it is copied. `from` begins with the home's own path, which leads through no link.
+pub(crate) fn open_in_home(from: &Path, is_folder: bool) -> Result<File, BackupError> {
+    let failed = BackupError::io("read", from);
+    let kind = if is_folder { OFlags::DIRECTORY } else { OFlags::NONBLOCK };
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | kind;
+    let opened = openat2(CWD, from, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS);
+    let file = match opened {
+        // It was a file or a folder a moment ago, and is something else now: as if it had not been there.
+        Err(Errno::LOOP | Errno::NOTDIR) => return Err(failed(ErrorKind::NotFound.into())),
+        other => File::from(other.map_err(|e| failed(e.into()))?),
+    };
+    let is_as_said = file.metadata().map_err(&failed)?.is_dir() == is_folder;
+    match is_folder || file.metadata().map_err(&failed)?.is_file() {
+        true if is_as_said => Ok(file),
+        _ => Err(failed(ErrorKind::NotFound.into())),
+    }
+}
+
 /// The names in a folder that are text, the last first: a node's `staging` is read before its `files`, so that what is published
 /// meanwhile is in one of them.
 fn names(folder: &Path) -> Result<Vec<String>, BackupError> {
     let failed = BackupError::io("read", folder);
+    let opened = open_in_home(folder, true)?;
     let mut names = Vec::new();
-    for item in fs::read_dir(folder).map_err(&failed)? {
+    for item in fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd())).map_err(&failed)? {
         let name = item.map_err(&failed)?.file_name();
         let name = name.into_string().map_err(|name| {
             failed(io::Error::new(ErrorKind::InvalidData, format!("the name {name:?} in it is not UTF-8")))
@@ -152,7 +180,7 @@ fn hide(from: &Path, path: &str, depth: usize, found: &mut Found) -> Result<(), 
     } else if metadata.is_file() {
         let mut bytes = Zeroizing::new(Vec::new());
         let room = MAX_SEALED_BYTES - found.sealed_bytes;
-        let file = File::open(from).map_err(BackupError::io("read", from))?;
+        let file = open_in_home(from, false)?;
         file.take(room as u64 + 1).read_to_end(&mut bytes).map_err(BackupError::io("read", from))?;
         if bytes.len() > room {
             return Err(BackupError::TooMuchSealed { path: path.to_owned(), limit: MAX_SEALED_BYTES });
@@ -170,7 +198,7 @@ fn hide(from: &Path, path: &str, depth: usize, found: &mut Found) -> Result<(), 
 pub(crate) fn copy_file(from: &Path, to: &Path, mode: Option<u32>) -> Result<Content, BackupError> {
     let reading = BackupError::io("read", from);
     let writing = BackupError::io("write", to);
-    let mut source = File::open(from).map_err(&reading)?;
+    let mut source = open_in_home(from, false)?;
     let metadata = source.metadata().map_err(&reading)?;
     let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(&writing)?;
     let content = pour(&mut source, metadata.len(), Some(&mut copy)).map_err(&writing)?;
@@ -263,8 +291,14 @@ pub(crate) fn write_secret(home: &Path, path: &str, bytes: &[u8]) -> Result<(), 
     let mut folder = home.to_owned();
     for part in Path::new(path).parent().into_iter().flat_map(Path::components) {
         folder.push(part);
-        if !folder.is_dir() {
-            make_folder(&folder)?;
+        match fs::symlink_metadata(&folder) {
+            Ok(found) if found.is_dir() => {}
+            // A link, say, that leads elsewhere.
+            Ok(_) => {
+                let why = io::Error::other("it is no folder, and a secret would be written through it");
+                return Err(BackupError::io("write", &folder)(why));
+            }
+            Err(_) => make_folder(&folder)?,
         }
     }
     staging::write(&to, bytes)

@@ -222,7 +222,10 @@ impl Backup {
                 .read_until(b'\n', &mut line)
                 .map_err(BackupError::io("read", &path))?;
             if n == 0 {
-                return Ok(files);
+                return match misplaced(&files) {
+                    None => Ok(files),
+                    Some(path) => Err(wrong(format!("`{path}` stands twice in it, or lies in what is no folder"))),
+                };
             }
             let file: FileRecord = json::read(&line, MAX_LINE).map_err(|e| wrong(e.to_string()))?;
             if !is_plain(&file.path) {
@@ -234,6 +237,15 @@ impl Backup {
             files.push(file);
         }
     }
+}
+
+/// A path that stands twice, or that lies in anything but a folder of the list: in a link, say, which leads elsewhere.
+fn misplaced(files: &[FileRecord]) -> Option<&str> {
+    let is_folder = |file: &&FileRecord| file.content.is_none() && file.target.is_none();
+    let folders: BTreeSet<&str> = files.iter().filter(is_folder).map(|file| file.path.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    let lies_well = |path: &str| path.rsplit_once('/').is_none_or(|(folder, _)| folders.contains(folder));
+    files.iter().map(|file| file.path.as_str()).find(|path| !seen.insert(*path) || !lies_well(path))
 }
 
 /// The key that a manifest names.

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     error::BackupError,
-    files::{Hashing, copy_file},
+    files::{Hashing, copy_file, open_in_home},
     manifest::Content,
     opening::HOME,
     staging::{self, make_folder},
@@ -49,7 +49,7 @@ impl<'a> Out<'a> {
             Self::Packed { archive, beside } => (archive, beside),
         };
         let reading = BackupError::io("read", from);
-        let source = File::open(from).map_err(&reading)?;
+        let source = open_in_home(from, false)?;
         let bytes = source.metadata().map_err(&reading)?.len();
         if bytes > IN_MEMORY {
             let copy = beside.join("piece");

@@ -142,6 +142,20 @@ pub(crate) fn data_key(
 ) -> Result<Key, String> {
     let (key_file, sealed_file) = (folder.join("keeper.key"), folder.join("keeper.sealed"));
     let (passphrase, elsewhere) = (unlock.passphrase()?, unlock.key()?);
+    // What is taken over from is removed: that must not be what opens it from then on.
+    let lies_there = private(&key_file)?;
+    let is_passphrase =
+        |bytes: &[u8]| passphrase.as_ref().is_some_and(|p| p.reveal().as_bytes().trim_ascii() == bytes.trim_ascii());
+    let is_key = |bytes: &[u8]| elsewhere.as_ref().is_some_and(|by| key_in(bytes).is_some_and(|there| *there == **by));
+    if let Some(bytes) = &lies_there
+        && (is_passphrase(bytes) || is_key(bytes))
+    {
+        return Err(format!(
+            "{} gives what keys/keeper.key of this home holds already: leave the key out of steward.toml, which uses that file; or have \
+             another made, and handed over from elsewhere",
+            unlock.in_words()
+        ));
+    }
     let about: [&[u8]; 2] = [namespace.as_bytes(), b"data key"];
     let by_passphrase = |key: &Key, passphrase: &Secret| -> Result<Vec<u8>, String> {
         let mut salt = [0; SALT_BYTES];

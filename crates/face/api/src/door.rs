@@ -138,6 +138,9 @@ fn limit_agent(node: &Node, counted: &Counted, headers: &HeaderMap) -> Result<()
     }
 }
 
+/// Where a token of an issuer is exchanged for a key.
+const LOGIN: &str = "/v1/login/token";
+
 fn is_of_agent(path: &str) -> bool {
     AGENTS.iter().any(|of_agents| path.starts_with(of_agents))
 }
@@ -171,6 +174,9 @@ async fn let_in(node: &Node, counted: &Counted, request: Request, next: Next) ->
         tokio::time::timeout(Duration::from_secs(TAKING_AWAY_WITHIN_S), waiting).await.ok().and_then(Result::ok)
     } else if of_agent {
         node.places_of_agents.try_acquire().ok()
+    } else if request.uri().path() == LOGIN {
+        // Their bodies are read before anybody is known: strangers keep nobody else out with them.
+        node.places_of_logins.try_acquire().ok()
     } else {
         node.places.try_acquire().ok()
     };
@@ -266,8 +272,18 @@ impl Visit {
         Ok((visit.enter(None)?, proven))
     }
 
+    /// To its end, whoever hangs up: that an issuer is being asked for its keys keeps others from asking it.
     async fn identify(&self, token: &str, purpose: Purpose<'_>) -> Result<Proven, Refused> {
-        identify(&self.node.context, token, purpose).await.map_err(|error| self.not_admitted(error))
+        let (context, token) = (Arc::clone(&self.node.context), token.to_owned());
+        let login = match purpose {
+            Purpose::Login(proof) => Some(proof.map(str::to_owned)),
+            Purpose::Service => None,
+        };
+        let identified = tokio::spawn(async move {
+            let purpose = login.as_ref().map_or(Purpose::Service, |proof| Purpose::Login(proof.as_deref()));
+            identify(&context, &token, purpose).await
+        });
+        identified.await.unwrap_or_else(|e| Err(Error::broken(e))).map_err(|error| self.not_admitted(error))
     }
 
     /// Whoever it is comes in, as often as they may.

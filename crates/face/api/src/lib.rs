@@ -45,6 +45,12 @@ pub const MAX_PACKET_BODY_BYTES: usize = 2 * steward_governor::MAX_PACKET_BYTES 
 /// The most bytes of any other body.
 pub const MAX_DOCUMENT_BYTES: usize = 256 << 10;
 
+/// The most bytes of a log-in by a token: it is read before anybody is known.
+pub const MAX_LOGIN_BYTES: usize = 32 << 10;
+
+/// The most log-ins by tokens that are worked on at once, by strangers as by anybody.
+pub const MAX_LOGINS: usize = 32;
+
 /// The most exports that are written at once: each holds a thread, and a snapshot of the store.
 pub const MAX_EXPORTS: usize = 4;
 
@@ -85,7 +91,7 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/ledger/tile/{*path}", get(open::tile))
         // With a token of an issuer.
         .route("/v1/login/issuers", get(identities::issuers))
-        .route("/v1/login/token", post(identities::login))
+        .route("/v1/login/token", post(identities::login).layer(DefaultBodyLimit::max(MAX_LOGIN_BYTES)))
         // With a key.
         .route("/v1/login", post(people::login))
         .route("/v1/links", get(identities::links))

@@ -15,7 +15,8 @@ use steward_policy::Mistake;
 use tokio::sync::Semaphore;
 
 use crate::{
-    MAX_EXPORTS, MAX_REQUESTS, MAX_REQUESTS_OF_AGENTS, MAX_REQUESTS_TAKING_AWAY, operations::Operations, served::Served,
+    MAX_EXPORTS, MAX_LOGINS, MAX_REQUESTS, MAX_REQUESTS_OF_AGENTS, MAX_REQUESTS_TAKING_AWAY, operations::Operations,
+    served::Served,
 };
 
 /// What a node is made of, for the faces.
@@ -44,6 +45,8 @@ pub struct Node {
     pub(crate) authorities: Vec<String>,
     pub(crate) demo: bool,
     pub(crate) places: Semaphore,
+    /// Of log-ins by tokens, which strangers can begin.
+    pub(crate) places_of_logins: Semaphore,
     /// Of agents: however busy they are, people come in.
     pub(crate) places_of_agents: Semaphore,
     /// Of what takes leave away: however busy everybody is, a person can halt the node.
@@ -79,6 +82,7 @@ impl Node {
             authorities: parts.authorities,
             demo: parts.demo,
             places: Semaphore::new(MAX_REQUESTS),
+            places_of_logins: Semaphore::new(MAX_LOGINS),
             places_of_agents: Semaphore::new(MAX_REQUESTS_OF_AGENTS),
             places_of_taking_away: Semaphore::new(MAX_REQUESTS_TAKING_AWAY),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),

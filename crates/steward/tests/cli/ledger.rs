@@ -151,6 +151,7 @@ fn the_ledger_is_verified_with_and_without_the_node() {
             "consistent",
             "entries",
             "erased",
+            "erased_by_age",
             "finding_count",
             "findings",
             "origin",

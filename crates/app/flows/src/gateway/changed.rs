@@ -19,6 +19,13 @@ use steward_store::Refusal;
 
 use super::Gateway;
 
+/// How often people are asked about one server at most, in milliseconds: one that describes its tools otherwise each time does not fill their
+/// inbox. Its tools are refused meanwhile.
+const ASK_EVERY_MS: u64 = 10 * 60 * 1000;
+
+/// The most changes of which it is remembered that they are on record; beyond, they are recorded again.
+const MAX_REMEMBERED: usize = 10_000;
+
 /// The most tools, and suspicious things, that the question names; the document has them all.
 const MAX_NAMED: usize = 5;
 
@@ -57,22 +64,32 @@ impl Gateway {
             let change =
                 context.change(&node, granted, kind::TOOL_CHANGED, server.name.as_str()).detail("changes", json!(new));
             context.commit(change).await?;
+            if told.changes.len() > MAX_REMEMBERED {
+                told.changes.clear();
+            }
             told.changes.extend(new.into_iter().map(of));
         }
         let pairs: Vec<Pair> = pinned.into_iter().filter_map(|row| described(row, &listed.tools)).collect();
         if pairs.is_empty() {
             // It says again what was pinned: what was asked about it is asked no more.
-            if told.asked.remove(&server.name) {
+            if told.open.get(&server.name) != Some(&false) {
                 void_all(context, server, None, "the server says again what was pinned").await?;
+                told.open.insert(server.name.clone(), false);
             }
             return Ok(());
         }
-        told.asked.insert(server.name.clone());
-        self.ask(server, &pairs).await
+        told.open.insert(server.name.clone(), true);
+        let now = context.now();
+        let may_ask = told.asked_at.get(&server.name).is_none_or(|last| last.plus_ms(ASK_EVERY_MS) <= now);
+        if self.ask(server, &pairs, may_ask).await? {
+            told.asked_at.insert(server.name.clone(), now);
+        }
+        Ok(())
     }
 
-    /// Asks people whether what a server says now is good, too: one question for a server, about all of its tools that changed.
-    async fn ask(&self, server: &ServerRow, pairs: &[Pair]) -> Result<(), Error> {
+    /// Asks people whether what a server says now is good, too: one question for a server, about all of its tools that changed. Whether it
+    /// was asked now.
+    async fn ask(&self, server: &ServerRow, pairs: &[Pair], may_ask: bool) -> Result<bool, Error> {
         let context = &self.parts.context;
         let action = action(context, server, pairs)?;
         let asker = context.namespace.to_string();
@@ -82,9 +99,12 @@ impl Gateway {
             stands && context.now() < row.review.expires_at
         };
         if found.as_ref().is_some_and(is_asked) {
-            return Ok(());
+            return Ok(false);
         }
         void_all(context, server, Some(&action.digest()), "the server says something else again").await?;
+        if !may_ask {
+            return Ok(false);
+        }
         let instead: Vec<ToolDefinition> = pairs.iter().map(|(_, now)| now.clone()).collect();
         let suspicious = steward_app_tools::findings(context, &server.name, &instead)?;
         let mut was = Vec::new();
@@ -106,13 +126,13 @@ impl Gateway {
         let question = context.question(&node, action, None);
         match context.decide_case(&node, question, &Refusal::default(), std::future::ready(Ok(case))).await {
             // Policy lets the node pin what changed without a person.
-            Ok(Ok(granted)) => steward_app_tools::repin(context, granted, server, pairs, &asker).await.map(|_| ()),
+            Ok(Ok(granted)) => steward_app_tools::repin(context, granted, server, pairs, &asker).await.map(|_| true),
             // It waits; or policy will not have it asked, which is on record.
-            Ok(Err(_)) => Ok(()),
+            Ok(Err(_)) => Ok(true),
             // More than people can be shown: an administrator pins it, or takes the server away.
             Err(error) if error.kind == Kind::Invalid => {
                 tracing::warn!(server = server.name.as_str(), %error, "nobody could be asked about changed tools");
-                Ok(())
+                Ok(true)
             }
             Err(error) => Err(error),
         }

@@ -313,10 +313,12 @@ impl Runner {
             Asking::Run(run, _) => self.live(run),
             Asking::Outside(_) => None,
         };
+        // Held while a person decides, too: a run has no more of these than it has calls at once.
+        let mut places = Some(self.places(asking).map_err(Failed::Refused)?);
         let mut attempt = 0;
         while attempt < ATTEMPTS {
             attempt += 1;
-            let begun = match self.begin(asking, model, request).await {
+            let begun = match self.begin(asking, model, request, &mut places).await {
                 Ok(begun) => begun,
                 Err(error) if error.kind == Kind::Stale && attempt < ATTEMPTS => continue,
                 // A person decides first, as of any call of a run. Whoever hangs up meanwhile has asked for nothing.
@@ -339,10 +341,15 @@ impl Runner {
     }
 
     /// Decides, reserves and records.
-    async fn begin(&self, asking: &Asking, model: &ModelRow, request: &Request) -> Result<Begun, Error> {
+    async fn begin(
+        &self,
+        asking: &Asking,
+        model: &ModelRow,
+        request: &Request,
+        places: &mut Option<Vec<OwnedSemaphorePermit>>,
+    ) -> Result<Begun, Error> {
         let context = &self.context;
         context.has_room()?;
-        let places = self.places(asking)?;
         let who = self.who(asking)?;
         let (request, completion_bound) = request.bounded(model);
         let name = ActionName::parse(CALL)?;
@@ -417,7 +424,7 @@ impl Runner {
         let effect = EffectRow { entry_seq: seq, ..effect };
         let key = who.caller.key.as_ref().map(|key| key.id.clone());
         let ends = Ends {
-            _places: places,
+            _places: places.take().unwrap_or_default(),
             key,
             working,
             effect,

@@ -70,6 +70,22 @@ pub(crate) fn refusal(row: &ReviewRow) -> Option<Error> {
     Some(Error::new(Kind::Refused, code, row.review.answer()).of_review(row.review.id.clone()))
 }
 
+/// That somebody waits for a person, for as long as they do: whoever hangs up does not.
+struct Waits<'a>(&'a Live);
+
+impl<'a> Waits<'a> {
+    fn begin(live: &'a Live) -> Self {
+        live.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(live)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Waits until a review was decided or ended.
 ///
 /// # Errors
@@ -77,8 +93,8 @@ pub(crate) fn refusal(row: &ReviewRow) -> Option<Error> {
 pub(crate) async fn decided(runner: &Runner, id: &RunId, live: &Live, review: &ReviewId) -> Result<ReviewRow, Error> {
     let context = &runner.context;
     let mut told = context.reviewed();
-    live.waiting.fetch_add(1, Ordering::Relaxed);
-    let decided = loop {
+    let _waits = Waits::begin(live);
+    loop {
         told.borrow_and_update();
         let row = match steward_app_reviews::find(context, review) {
             Ok(row) => row,
@@ -103,9 +119,7 @@ pub(crate) async fn decided(runner: &Runner, id: &RunId, live: &Live, review: &R
             _ = told.changed() => {}
             () = tokio::time::sleep(Duration::from_secs(LOOK_EVERY_S)) => {}
         }
-    };
-    live.waiting.fetch_sub(1, Ordering::Relaxed);
-    decided
+    }
 }
 
 /// Waits for a person, because what was asked for is not done before they decided: in a review, or because the run is held. Then it

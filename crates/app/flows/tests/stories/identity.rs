@@ -165,6 +165,14 @@ async fn what_is_taken_away_ends_at_once_also_in_between() {
     }
     assert_eq!(code(node.come_with(&late).await), "NOT_LINKED");
 
+    // Linked anew with the same person, or for a service: what ended stays so.
+    for is_service in [false, true] {
+        linked(&node, &provider, "otto", "4711", is_service).await.expect("linked");
+        for key in [&key, &longer] {
+            assert_eq!(code(node.authenticate(key)), "NOT_LINKED");
+        }
+        unlinked(&node, &provider, "otto", "4711").await;
+    }
     // Linked anew with somebody else, an old key does not become theirs.
     linked(&node, &provider, "ci", "4711", false).await.expect("linked");
     assert_eq!(code(node.authenticate(&key)), "NOT_LINKED");
