@@ -82,6 +82,7 @@ pub(crate) struct Plan {
 /// # Errors
 /// What the person who starts the node has to mend.
 pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
+    steward_worker::pass_on_nothing();
     let home = Home::new(globals.home()?);
     let is_new = !home.store().exists();
     let configuration = configure(&home, arguments, is_new)?;

@@ -2,16 +2,19 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{FileType, Mode};
 use steward_clock::Dice;
 use steward_seal::{Digest, SigningKey, dsse, json};
 use tempfile::TempDir;
 
 use crate::{
     Backup, BackupError, Identity, Keys, Made, Making, Manifest, Passphrase, Recipient, Restoring, What,
+    files::{open_in_home, write_secret},
     manifest::{FileRecord, MANIFEST_TYPE},
     tar,
 };
@@ -187,6 +190,46 @@ fn no_path_and_no_link_leads_out_of_the_home() {
     world.forge(&[link, FileRecord { path: "agents/evil".into(), ..file }], |_| {});
     assert!(restore(&world, &world.path("again")).is_err());
     assert!(!outside.join("evil").exists() && !world.path("again").exists());
+    // A link through a link, and one that stands twice.
+    let link = |path: &str, target: &Path| FileRecord {
+        path: path.into(),
+        mode: None,
+        content: None,
+        target: Some(target.to_str().unwrap().into()),
+    };
+    for second in ["agents/evil", "agents"] {
+        world.forge(&[link("agents", &outside), link(second, Path::new("/etc/passwd"))], |_| {});
+        assert!(matches!(world.open().unwrap().check(), Err(BackupError::NotABackup { .. })), "{second}");
+        assert!(matches!(restore(&world, &world.path("again")), Err(BackupError::NotABackup { .. })), "{second}");
+    }
+    // A secret through a link.
+    symlink(&outside, world.path("through")).unwrap();
+    write_secret(&world.path(""), "through/evil", b"x").unwrap_err();
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    write_secret(&world.path(""), "plain/good", b"x").unwrap();
+}
+
+#[test]
+fn what_is_swapped_for_a_link_while_it_is_copied_is_not_followed() {
+    let world = World::new();
+    fs::create_dir_all(world.path("tools/data")).unwrap();
+    fs::create_dir_all(world.path("keys")).unwrap();
+    fs::write(world.path("keys/secret"), "secret").unwrap();
+    symlink("../../keys/secret", world.path("tools/data/file")).unwrap();
+    symlink("../keys", world.path("tools/folder")).unwrap();
+    let top = fs::canonicalize(world.path("")).unwrap();
+    // As they were found a moment ago: a file; a file of a folder; a folder.
+    for (path, is_folder) in [("tools/data/file", false), ("tools/folder/secret", false), ("tools/folder", true)] {
+        let opened = open_in_home(&top.join(path), is_folder);
+        assert!(
+            matches!(&opened, Err(BackupError::Io { source, .. }) if source.kind() == ErrorKind::NotFound),
+            "{path}"
+        );
+    }
+    // A pipe keeps nobody waiting.
+    rustix::fs::mknodat(rustix::fs::CWD, top.join("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    assert!(open_in_home(&top.join("pipe"), false).is_err());
+    assert!(open_in_home(&top.join("keys/secret"), false).is_ok() && open_in_home(&top.join("keys"), true).is_ok());
 }
 
 #[test]

@@ -252,6 +252,13 @@ fn a_key_that_is_kept_elsewhere_takes_the_place_of_the_key_file() {
     let why = with(&by(&[6; 32]), 2).expect_err("another key");
     assert!(why.contains("is the key in the credential `key` the right one?"), "{why}");
     assert!(with(&Unlock::KeyFile, 2).expect_err("it is elsewhere").contains("keeper_key"));
+    // The key file of the home, handed over from where it lies: taking it over would remove the only copy.
+    put(&keys, "keeper.key", &"05".repeat(32), 0o600);
+    for unlock in [by(&[5; 32]), Unlock::KeyAt(keys.join("keeper.key")), Unlock::File(keys.join("keeper.key"))] {
+        let why = with(&unlock, 2).expect_err("the same key");
+        assert!(why.contains("keys/keeper.key of this home holds already"), "{why}");
+        assert!(keys.join("keeper.key").exists(), "and it is still there");
+    }
     // One that died after it sealed anew, and before it took the key file away.
     put(&keys, "keeper.key", &"07".repeat(32), 0o600);
     assert_eq!(*with(&by(&[5; 32]), 2).expect("opened"), [7; 32]);

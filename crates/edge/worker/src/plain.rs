@@ -49,6 +49,12 @@ const TELLS: [&str; 2] = ["hook.deliver", "hook.test"];
 /// Where programs are found that it starts itself.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What this process was given open by whoever started it stays with it: no program that it starts has that. Said once, when a node starts and
+/// nothing was started yet.
+pub fn pass_on_nothing() {
+    close_fds::set_fds_cloexec(3, &[]);
+}
+
 /// A program, and what it is told.
 #[derive(Debug, Clone)]
 pub struct Plain {
@@ -256,6 +262,7 @@ mod tests {
 
     #[test]
     fn it_is_told_on_its_standard_input_and_knows_nothing_else() {
+        super::pass_on_nothing();
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("said");
         let script = format!("{{ cat; echo; env | sort; pwd; ls /proc/self/fd | wc -w; }} > '{}'", file.display());

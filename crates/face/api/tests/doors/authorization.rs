@@ -265,6 +265,7 @@ fn of_nothing(path: &str) -> String {
         ("/olivia", "/nobody".to_owned()),
         ("/tools/files", "/tools/nothing".to_owned()),
         ("/models/fast", "/models/nothing".to_owned()),
+        ("/hooks/chat", "/hooks/nothing".to_owned()),
         ("/secrets/wiki", "/secrets/nothing".to_owned()),
         ("/entries/0", "/entries/99999".to_owned()),
         ("/entries/2", "/entries/99999".to_owned()),
