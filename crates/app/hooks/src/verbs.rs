@@ -41,9 +41,6 @@ const MAX_RECORDED: u32 = 3;
 /// That a receiver wants to be told nothing any more.
 const GONE: u16 = 410;
 
-/// Where the crash tests look: it was told, and that is not on record.
-const BETWEEN: &str = "hook.told.before_settled";
-
 /// Nothing was looked at yet by this process.
 const NOTHING_YET: u64 = u64::MAX;
 
@@ -372,7 +369,7 @@ impl Slot {
         let done = context.commit(with_version(change, &self.hook, version)).await?;
         let sending = DeliveryRow { entry_seq: done.recorded.seq, ..sending };
         let attempt = self.send(done.warrant, &action, message).await?;
-        mishap::at(BETWEEN).map_err(Error::broken)?;
+        mishap::at("hook.told.before_settled").map_err(Error::broken)?;
         let is_told = attempt.failed.is_none();
         self.settle_delivery(context, &sending, attempt).await?;
         Ok(Some(is_told))

@@ -298,9 +298,14 @@ mod tests {
         let script = format!("sleep 1000 & echo $! > '{}'; sleep 1000", file.display());
         assert_eq!(run(&shell(&script), Duration::from_millis(500)).expect("it ran").end, PlainEnd::TooLong);
         let pid = std::fs::read_to_string(&file).expect("it wrote");
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        // Gone, or dead and not yet buried by whoever adopts it.
-        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        // Gone, or dead and not yet buried by whoever adopts it: the signal was sent, and is taken a moment later.
+        let is_gone = |stat: &str| stat.is_empty() || stat.contains(") Z ");
+        let until = std::time::Instant::now() + LONG;
+        while !is_gone(&stat()) && std::time::Instant::now() < until {
+            std::thread::yield_now();
+        }
+        assert!(is_gone(&stat()), "{}", stat());
     }
 
     #[test]

@@ -130,6 +130,9 @@ fn a_run_with_everything_about_it() {
         Its live children
         child  run_2
 
+        What it waits for a person to decide
+        rev_1  steward review show rev_1
+
         Its report
         actions  1 succeeded, 2 failed, 0 denied, 0 unknown
         phases   2026-11-20T20:14:27.123Z BOOTSTRAP
