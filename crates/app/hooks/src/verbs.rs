@@ -26,7 +26,8 @@ use crate::{
 /// After which times it is tried again, in seconds: nine attempts in half a day. Then it is given up.
 pub const RETRY_AFTER_S: [u64; 8] = [5, 30, 120, 600, 1_800, 3_600, 3 * 3_600, 6 * 3_600];
 
-/// The most that waits to be told to one hook. Beyond that it reads no further: nothing is lost, it is told later.
+/// The most that waits to be told to one hook. Beyond that it reads no further until there is room; of what is older than a day by then, only what
+/// still waits is told.
 pub const MAX_WAITING: u64 = 1_000;
 
 /// The most that one round tells, so that a node that stops does not wait for more.
