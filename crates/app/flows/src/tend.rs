@@ -1,7 +1,9 @@
 //! The work that is done without being asked for: woken by a timer, without input, idempotent, and it says what it did.
 //!
 //! Runs that gave no sign of life are ended, and reviews that nobody answered in time. Effects whose end could not be recorded are settled; refusals that were only counted are recorded; policy files that changed
-//! are put in force. What entries say that are older than it is kept is erased. Deliberately absent: a wake-up by signal (a look at a few small files every second costs less than watching
+//! are put in force. What entries say that are older than it is kept is erased.
+//!
+//! Deliberately absent: a wake-up by signal (a look at a few small files every second costs less than watching
 //! them).
 
 use std::path::Path;

@@ -326,7 +326,8 @@ pub(crate) fn may_ask(runner: &Runner, id: &RunId) -> Result<(), Error> {
 /// The action that calls a tool of another server.
 const TOOL_CALL: &str = "tool.call";
 
-/// Leases of the secrets that a tool's server is given, if policy lets the tool be called: what must still hold of them.
+/// Leases of the secrets that a tool's server is given, if policy lets the tool be called, or would once a person approved the call: what must
+/// still hold of them.
 async fn leased(runner: &Runner, standing: &Standing, asked: &Asked) -> Result<Vec<Guard>, Error> {
     let context = &runner.context;
     let Some((server, tool)) = asked.resource.split_once('/') else { return Ok(Vec::new()) };
