@@ -36,6 +36,9 @@ const TIMES: u64 = 2;
 /// Answers in a round, about.
 const ANSWERS: u64 = 45;
 
+/// Where a node dies whose next one dies as it recovers.
+const AT_WORK: &str = "run.execute";
+
 /// Commits in a round, about.
 const COMMITS: u64 = 120;
 
@@ -103,9 +106,11 @@ impl House {
     /// A node starts and dies, perhaps dies again while it recovers, and starts again; everything is looked at; it is stopped.
     pub(crate) async fn round(&mut self, round: u64) {
         let (end, early) = (ENDS[(round % ENDS.len() as u64) as usize], round < ENDS.len() as u64);
-        let by_point = end != ANY_MOMENT && end != WHILE_RECOVERING;
+        let by_point = end != ANY_MOMENT;
         let nth = self.chance.up_to(match end.split_once('.') {
             _ if !by_point => ANSWERS,
+            // Where a run is alive for certain: at any moment there may be none to recover.
+            _ if end == WHILE_RECOVERING => 1,
             Some(("commit", _)) => COMMITS,
             // The first time around early, so that every point is reached.
             _ if early => 1,
@@ -113,7 +118,8 @@ impl House {
             _ => 8,
         });
         let context = format!("round {round}, {end} {nth}");
-        let died = self.dies(round, by_point.then(|| format!("{end}:{nth}")), nth, &context).await;
+        let first = if end == WHILE_RECOVERING { AT_WORK } else { end };
+        let died = self.dies(round, by_point.then(|| format!("{first}:{nth}")), nth, &context).await;
         // Nobody helped.
         self.marks.no_process(&context);
         if died && end != WHILE_RECOVERING {

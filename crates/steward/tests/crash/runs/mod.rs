@@ -17,7 +17,7 @@ use crate::{chance::Chance, runs::house::House};
 /// Killed from outside after a number of answers.
 pub(crate) const ANY_MOMENT: &str = "any moment";
 
-/// Killed from outside, and then by this point while the next node recovers.
+/// Killed while a run is at work, and then by this point while the next node recovers.
 pub(crate) const WHILE_RECOVERING: &str = "recover.run";
 
 /// Every named point of a run, of its tools, and of what people do with it.
