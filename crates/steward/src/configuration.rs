@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use steward_api::{AlertRules, Network, Operations};
 use steward_app_entries::Retention;
 use steward_app_hooks::{Event, Hook, MAX_HOOKS, To};
+use steward_app_traces::Receiver;
 use steward_fetch::Target;
 use steward_identity::IssuerSettings;
 use steward_keeper::{Credential, Unlock};
@@ -44,6 +45,7 @@ pub(crate) struct Configuration {
     pub(crate) logs: Logs,
     pub(crate) retention: Kept,
     pub(crate) alerts: Alerts,
+    pub(crate) traces: Traces,
     #[serde(default)]
     pub(crate) hooks: Vec<HookText>,
 }
@@ -195,6 +197,15 @@ pub(crate) struct Logs {
     pub(crate) max_archive_bytes: u64,
 }
 
+/// Who is sent what agents did, as spans.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Traces {
+    pub(crate) url: String,
+    pub(crate) headers: Vec<String>,
+    pub(crate) inside: bool,
+}
+
 /// What alerts look for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -304,6 +315,24 @@ impl Configuration {
             Some((_, hook)) => bail!("`[[hooks]]`: two have the name `{}`; each has one of its own", hook.name),
             None => Ok(hooks),
         }
+    }
+
+    /// Who is sent what agents did, as spans, if somebody is.
+    pub(crate) fn traces(&self) -> Result<Option<Receiver>> {
+        let Traces { url, headers, inside } = &self.traces;
+        if url.is_empty() {
+            return Ok(None);
+        }
+        let header = |text: &String| {
+            let (name, secret) = text.split_once('=').with_context(|| {
+                format!("`traces.headers`: `{text}` is not a header and the name of a secret, as in `authorization=otlp-token`")
+            })?;
+            Ok((name.trim().to_owned(), secret.trim().parse().context("`traces.headers`: the name of a secret")?))
+        };
+        let headers = headers.iter().map(header).collect::<Result<_>>()?;
+        // What is wrong is said of the receiver, and not of its address, which may be secret.
+        let receiver = Receiver::new(url, headers, *inside);
+        receiver.map(Some).map_err(|why| anyhow::anyhow!("`traces.url`: the receiver {why}"))
     }
 
     /// The first person's name, parsed.
@@ -464,6 +493,7 @@ struct Partial {
     logs: Option<PartialLogs>,
     retention: Option<PartialKept>,
     alerts: Option<PartialAlerts>,
+    traces: Option<PartialTraces>,
     hooks: Option<Vec<HookText>>,
 }
 
@@ -494,6 +524,7 @@ partial!(PartialLogs {
     max_archive_bytes: u64,
 });
 partial!(PartialKept { keep_days: Vec<String> });
+partial!(PartialTraces { url: String, headers: Vec<String>, inside: bool });
 partial!(PartialAlerts {
     disk_free_bytes: u64,
     denials_per_hour: u32,

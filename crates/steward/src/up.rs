@@ -46,6 +46,9 @@ const TEND_EVERY_MS: u64 = 1_000;
 /// How often it is looked for what hooks are to be told.
 const TELL_EVERY_MS: u64 = 1_000;
 
+/// How often it is looked for spans to send.
+const SEND_EVERY_MS: u64 = 5_000;
+
 /// Every how many rounds of that it is looked for alerts.
 const ALERTS_EVERY: u64 = 15;
 
@@ -120,6 +123,7 @@ pub(crate) fn settings(home: &Home, configuration: &Configuration) -> Result<Set
         model_timeouts: steward_model::Timeouts::default(),
         keeper: configuration.keeper(std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into))?,
         hooks: configuration.hooks()?,
+        traces: configuration.traces()?,
         worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
     })
 }
@@ -201,7 +205,10 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
         .names()
         .into_iter()
         .map(|name| tokio::spawn(tell_until(Arc::clone(&opened.runner), name, stopping.clone())));
-    let telling: Vec<_> = telling.collect();
+    let mut telling: Vec<_> = telling.collect();
+    if opened.runner.traces.are_sent() {
+        telling.push(tokio::spawn(send_until(Arc::clone(&opened.runner), stopping.clone())));
+    }
     let tending = tokio::spawn(tend_until(tended, notifier, stopping));
     let greeted = greet(&configuration, &home, &url, &context).await;
 
@@ -382,6 +389,19 @@ async fn tell_until(runner: Arc<Runner>, hook: Label, mut stopping: watch::Recei
         }
         if let Err(error) = runner.hooks.round(&runner.context, runner.keeper(), hook.as_str()).await {
             tracing::error!(hook.name = hook.as_str(), %error, context = error.context(), "a hook could not be looked after");
+        }
+    }
+}
+
+/// Sends what agents did, as spans.
+async fn send_until(runner: Arc<Runner>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(Duration::from_millis(SEND_EVERY_MS)) => {}
+        }
+        if let Err(error) = runner.traces.round(&runner.context, runner.keeper()).await {
+            tracing::error!(%error, context = error.context(), "spans could not be sent");
         }
     }
 }

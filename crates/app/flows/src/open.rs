@@ -62,6 +62,8 @@ pub struct Settings {
     pub keeper: Unlock,
     /// Who is told what waits for people.
     pub hooks: Vec<Hook>,
+    /// Who is sent what agents did, as spans.
+    pub traces: Option<steward_app_traces::Receiver>,
     /// Who starts processes.
     pub worker: Workers,
 }
@@ -162,6 +164,7 @@ pub fn migrations() -> Vec<Migration> {
         steward_app_models::MIGRATIONS,
         steward_app_secrets::MIGRATIONS,
         steward_app_hooks::MIGRATIONS,
+        steward_app_traces::MIGRATIONS,
         steward_app_entries::rows::MIGRATIONS,
     ]
     .concat()
@@ -297,6 +300,7 @@ fn runner(
         keeper,
         allow,
         hooks: Hooks::new(settings.hooks.iter().cloned()),
+        traces: steward_app_traces::Traces::new(settings.traces.clone()),
         programs,
         scratch,
     };

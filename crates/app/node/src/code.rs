@@ -80,6 +80,8 @@ codes! {
     REVIEW_OVER,
     /// A hook was not told: what it answered, how its command ended, or what it is signed with.
     HOOK_FAILED,
+    /// Spans were not sent to the receiver of traces, or it did not take them.
+    TRACES_NOT_SENT,
     /// The agent's record is not what a promotion asks for.
     RECORD_TOO_SHORT,
     /// The agent said what is not of its protocol.

@@ -145,6 +145,10 @@ kinds! {
     HOOK_SENDING = "hook.sending";
     /// Whether a hook was told; if not, when it is tried again, or that it was given up.
     HOOK_SETTLED = "hook.settled";
+    /// Spans are about to be sent to a receiver of traces; the body says how many, and of which entries.
+    TRACES_SENDING = "traces.sending";
+    /// Whether spans were sent and taken; if not, when it is tried again, or that they were dropped.
+    TRACES_SETTLED = "traces.settled";
     /// Somebody read bodies of the ledger, or what a review is about: reading the audit is itself audited.
     LEDGER_READ = "ledger.read";
 }

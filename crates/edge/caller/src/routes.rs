@@ -10,8 +10,8 @@ use steward_wire::{
     ModelList, ModelRecord, ModelTested, NodeStatus, PersonList, PersonRecord, PolicyDiff, PolicyList, PolicyVerdict,
     PutSecret, Reason, RedactionRecord, ResolveEffect, RetentionReport, ReviewDetail, ReviewList, ReviewRecord,
     RevocationRecord, RotateSecret, RunDetail, RunList, RunRecord, RunReplay, SearchQuery, SecretList, SecretRecord,
-    SetBudget, StartRun, StateList, TierChange, ToolServerList, ToolServerRecord, UnlinkPerson, UsageReport,
-    VerifierKey,
+    SetBudget, StartRun, StateList, TierChange, ToolServerList, ToolServerRecord, TracesRecord, UnlinkPerson,
+    UsageReport, VerifierKey,
 };
 
 use crate::{
@@ -507,6 +507,11 @@ impl Caller {
     /// `GET /v1/alerts`: what is wrong now.
     pub async fn alerts(&self) -> Result<AlertList, CallError> {
         self.get(&["v1", "alerts"]).await
+    }
+
+    /// `GET /v1/traces`: where what agents did is sent as spans, and how that goes.
+    pub async fn traces(&self) -> Result<TracesRecord, CallError> {
+        self.get(&["v1", "traces"]).await
     }
 
     /// `GET /v1/hooks`: who is told what waits for people, and how it goes.

@@ -1,5 +1,5 @@
-//! Fetches over HTTP, from hosts that are allowed, as one permitted action: `http.get`; and posts letters to whom an operator configured
-//! ([`Poster`]).
+//! Fetches over HTTP, from hosts that are allowed, as one permitted action: `http.get`; and posts letters and reports to whom an operator
+//! configured ([`Poster`]).
 //!
 //! ```
 //! use steward_fetch::{AllowList, Fetcher};
@@ -46,5 +46,5 @@ pub use client::{CONNECT_TIMEOUT_MS, MAX_HEADERS, WHOLE_TIMEOUT_MS};
 pub use error::FetchError;
 pub use fetcher::{Fetched, Fetcher, MAX_BODY_BYTES, MAX_HEADER_TEXT_BYTES};
 pub use names::MAX_ADDRESSES;
-pub use post::{Letter, POST_TIMEOUT_MS, Poster};
+pub use post::{Letter, MAX_REPORTED_BYTES, POST_TIMEOUT_MS, Poster, Report, Reported, check_header};
 pub use target::Target;

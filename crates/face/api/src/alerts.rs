@@ -82,6 +82,7 @@ rules! {
     BACKGROUND_SILENT = "background-silent", "background", "failed", "look at the node's log, then restart the node";
     LOG_LINES_DROPPED = "log-lines-dropped", "logs", "warning", "make room for the folder `logs` of the home, or log less";
     HOOK_FAILING = "hook-failing", "hooks", "warning", "look at `steward hook list`, and try `steward hook test`";
+    TRACES_FAILING = "traces-failing", "traces", "warning", "look at `steward traces`, and at the receiver";
     CERTIFICATE_ENDING = "certificate-ending", "certificate", "warning", "put a new certificate in its place; the node takes it by itself";
     CERTIFICATE_UNREADABLE = "certificate-unreadable", "certificate", "warning", "mend the file; the certificate before is still in use";
 }
@@ -105,6 +106,18 @@ pub(crate) fn store_bytes(context: &Context) -> u64 {
     let path = context.store.path();
     let beside = path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy()));
     [path, &beside].into_iter().filter_map(|path| std::fs::metadata(path).ok()).map(|metadata| metadata.len()).sum()
+}
+
+/// That spans are not sent, or were dropped within the last day.
+fn of_traces(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<(), Error> {
+    let view = node.runner.traces.view(&node.context)?;
+    let Some(row) = view.row.filter(|_| view.to.is_some()) else { return Ok(()) };
+    let dropped = row.dropped_at.filter(|at| now.since_ms(*at) < DAY_MS);
+    if let Some(since) = row.failing_since.or(dropped) {
+        let why = row.why.unwrap_or_else(|| "they ended too long ago".to_owned());
+        found.push(firing(&TRACES_FAILING, format!("{why}; {} spans were dropped so far", row.dropped), Some(since)));
+    }
+    Ok(())
 }
 
 /// What fires now, with the time that is known of each. Reads the store: for a thread that may.
@@ -231,6 +244,7 @@ fn of_store(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<(), 
                 found.push(Firing { about: Some(name.to_string()), ..firing(&HOOK_FAILING, evidence, Some(since)) });
             }
         }
+        of_traces(node, now, found)?;
         let (open, unknown) = unsettled(reader)?;
         let (oldest_open, oldest_unknown) = oldest_unsettled(reader)?;
         let stuck_ms = MINUTE_MS * u64::from(rules.effect_stuck_minutes);

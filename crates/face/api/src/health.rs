@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use steward_app_node::{Error, Kind, code};
+use steward_app_traces::TracesView;
 use steward_wire::Check;
 
 use crate::{
@@ -14,8 +15,20 @@ use crate::{
 const ANSWERS_WITHIN_S: u64 = 5;
 
 /// The parts, in the order in which they are told.
-const PARTS: [&str; 11] =
-    ["store", "disk", "ledger", "policy", "runs", "effects", "sandboxes", "models", "hooks", "background", "logs"];
+const PARTS: [&str; 12] = [
+    "store",
+    "disk",
+    "ledger",
+    "policy",
+    "runs",
+    "effects",
+    "sandboxes",
+    "models",
+    "hooks",
+    "traces",
+    "background",
+    "logs",
+];
 
 /// Whether the node does its work.
 ///
@@ -81,6 +94,11 @@ fn says(node: &Node, part: &str) -> String {
         "sandboxes" => node.runner.sandbox(),
         "models" => format!("{} were asked since the start", node.runner.breakers().len()),
         "hooks" => format!("{} are set up, none fails", node.runner.hooks.names().len()),
+        "traces" => match node.runner.traces.view(context) {
+            Err(error) => error.to_string(),
+            Ok(TracesView { to: None, .. }) => "they are sent to nobody".to_owned(),
+            Ok(TracesView { row, .. }) => format!("{} spans were sent", row.map_or(0, |row| row.sent)),
+        },
         "background" => match node.last_tended() {
             Some(last) => format!("it did its work at {last}"),
             None => "it did not begin yet".to_owned(),

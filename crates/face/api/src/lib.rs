@@ -76,7 +76,7 @@ pub fn router(node: Arc<Node>) -> Router {
 pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
     use routes::{
         actions, agents, alerts, effects, entries, halt, hooks, identities, metrics, models, open, people, policies,
-        policy_diff, replay, reviews, runs, secrets, state, status, tools,
+        policy_diff, replay, reviews, runs, secrets, state, status, tools, traces,
     };
     Router::new()
         // Without a key: what a stranger needs to verify the ledger, and to see that the node is there.
@@ -155,6 +155,7 @@ pub fn router_with(node: Arc<Node>, agents: Router) -> Router {
         .route("/v1/node/status", get(status::status))
         .route("/v1/node/doctor", get(status::doctor))
         .route("/v1/alerts", get(alerts::list))
+        .route("/v1/traces", get(traces::show))
         .route("/v1/hooks", get(hooks::list))
         .route("/v1/hooks/{name}/test", post(hooks::test))
         .route("/metrics", get(metrics::metrics))

@@ -16,7 +16,7 @@ use utoipa::{
 
 use crate::routes::{
     actions, agents, alerts, effects, entries, halt, hooks, identities, metrics, models, open, people, policies,
-    policy_diff, replay, reviews, runs, secrets, state, status, tools,
+    policy_diff, replay, reviews, runs, secrets, state, status, tools, traces,
 };
 
 #[derive(OpenApi)]
@@ -36,7 +36,7 @@ use crate::routes::{
         models::list, models::add, models::test, models::remove, models::budgets, models::set_budget, models::usage,
         secrets::list, secrets::put, secrets::rotate, secrets::revoke, secrets::grant, secrets::leases, secrets::revoke_lease,
         actions::act, actions::decide, actions::list, actions::show, actions::explain,
-        status::status, status::doctor, alerts::list, hooks::list, hooks::test, metrics::metrics, halt::halt, halt::resume,
+        status::status, status::doctor, alerts::list, hooks::list, hooks::test, traces::show, metrics::metrics, halt::halt, halt::resume,
         entries::search, entries::show, entries::proof, entries::redact, entries::retention, entries::export,
 
         policies::list, policies::explain, policy_diff::diff,

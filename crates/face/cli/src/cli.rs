@@ -111,6 +111,8 @@ pub enum Command {
     /// Who is told what waits for people
     #[command(subcommand)]
     Hook(HookVerb),
+    /// Where what agents did is sent as spans of OpenTelemetry, and how that goes
+    Traces,
     /// For agents: the tools of the run that one is in, as an MCP server or from a script
     Mcp(McpArgs),
     /// Stop every run and every effect, now; it lasts until `resume`, also over a restart
@@ -274,6 +276,7 @@ mod tests {
             "secret grant openrouter --to scribe --withdraw",
             "lease list --secret hook --run run_1 --all",
             "lease revoke lse_1 --reason enough",
+            "traces",
             "mcp",
             "mcp --url http://127.0.0.1:7373/mcp tools",
             "mcp call finish",

@@ -36,6 +36,7 @@ pub(crate) mod sign_in;
 pub(crate) mod state;
 pub(crate) mod tool_view;
 pub(crate) mod tools;
+pub(crate) mod traces;
 pub(crate) mod verify;
 
 use clap::CommandFactory as _;
@@ -70,6 +71,7 @@ pub(crate) async fn carry_out(session: &mut Session, command: Command) -> Result
         Command::Secret(verb) => secrets::carry_out(session, verb).await,
         Command::Lease(verb) => secrets::leases(session, verb).await,
         Command::Hook(verb) => hooks::carry_out(session, verb).await,
+        Command::Traces => traces::carry_out(session).await,
         Command::Mcp(arguments) => mcp::carry_out(session, arguments).await,
         Command::Halt(why) => halt::halt(session, why).await,
         Command::Resume(why) => halt::resume(session, why).await,

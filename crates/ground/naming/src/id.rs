@@ -33,6 +33,12 @@ fn ulid(now: Timestamp, dice: &dyn Dice) -> String {
     (0..26).rev().map(|i| char::from(ALPHABET[(bits >> (5 * i) & 31) as usize])).collect()
 }
 
+/// What the digits of a ULID say.
+fn bits(digits: &[u8]) -> u128 {
+    let value = |digit: &u8| ALPHABET.iter().position(|known| known == digit).unwrap_or_default() as u128;
+    digits.iter().fold(0, |bits, digit| bits << 5 | value(digit))
+}
+
 macro_rules! typed_id {
     ($(#[$doc:meta])* $type:ident, $prefix:literal) => {
         $(#[$doc])*
@@ -49,6 +55,11 @@ macro_rules! typed_id {
             /// The id as it is written everywhere.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// The 128 bits of its ULID.
+            pub fn to_bits(&self) -> u128 {
+                bits(&self.0.as_bytes()[$prefix.len()..])
             }
         }
 

@@ -21,6 +21,7 @@ mod reviews;
 mod runs;
 mod secrets;
 mod tools;
+mod traces;
 
 pub use actions::{
     Act, ActionList, ActionRecord, ActionResult, Decide, DecisionRecord, EffectRecord, Explanation, MatchedPolicy,
@@ -53,3 +54,4 @@ pub use runs::{
 };
 pub use secrets::{GrantSecret, LeaseList, LeaseRecord, PutSecret, RotateSecret, SecretList, SecretRecord, SecretText};
 pub use tools::{AddTool, AllowTool, ToolFinding, ToolRecord, ToolServerList, ToolServerRecord};
+pub use traces::TracesRecord;

@@ -19,6 +19,7 @@
 
 mod again;
 mod chance;
+mod collector;
 mod earlier;
 mod node;
 mod provider;
@@ -26,6 +27,7 @@ mod scripted;
 mod verbs;
 
 pub use chance::{HandClock, SeededDice};
+pub use collector::{Collector, Request, SpanSeen};
 pub use earlier::{RELEASES, write_old};
 pub use node::{Builder, HeldWriter, NAMESPACE, TestNode};
 pub use provider::{Lie, Provider, SignsWith};

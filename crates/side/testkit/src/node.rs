@@ -39,6 +39,7 @@ pub struct Builder {
     retention: steward_app_entries::Retention,
     model_timeouts: steward_model::Timeouts,
     hooks: Vec<steward_app_hooks::Hook>,
+    traces: Option<steward_app_traces::Receiver>,
 }
 
 impl Builder {
@@ -84,6 +85,13 @@ impl Builder {
         self
     }
 
+    /// It sends spans there.
+    #[must_use]
+    pub fn traces(mut self, receiver: steward_app_traces::Receiver) -> Self {
+        self.traces = Some(receiver);
+        self
+    }
+
     /// It tells this hook.
     #[must_use]
     pub fn hook(mut self, hook: steward_app_hooks::Hook) -> Self {
@@ -122,6 +130,7 @@ impl Builder {
             model_timeouts: self.model_timeouts,
             keeper: Default::default(),
             hooks: self.hooks,
+            traces: self.traces,
             worker: Workers::Other(Arc::clone(&worker) as Arc<dyn steward_worker::Worker>),
             home,
             namespace: self.namespace.parse().expect("a namespace"),
@@ -197,6 +206,7 @@ impl TestNode {
             retention: Default::default(),
             model_timeouts: steward_model::Timeouts::default(),
             hooks: Vec::new(),
+            traces: None,
         }
     }
 
@@ -307,6 +317,11 @@ impl TestNode {
     pub async fn revive(&mut self) -> Result<(), OpenError> {
         self.opened = Some(start(&self.settings, &self.clock, &self.dice).await?);
         Ok(())
+    }
+
+    /// Who is sent spans from the next start on.
+    pub fn trace_to(&mut self, receiver: Option<steward_app_traces::Receiver>) {
+        self.settings.traces = receiver;
     }
 
     /// Who is told from the next start on.

@@ -23,6 +23,7 @@ mod shown;
 mod starters;
 mod tampering;
 mod tools;
+mod traces;
 mod typed;
 mod unprivileged;
 

@@ -255,9 +255,9 @@ mod tests {
     const OF_PHASES: [&str; 7] =
         ["run.preflight", "run.plan", "run.execute", "run.verify", "run.package", "run.report", "run.ended"];
 
-    /// Points that have stories of their own: the keystore's (keystore.rs), an upgrade's (upgrade.rs), the sweep's (retention.rs), a hook's (hooks.rs), and those of
+    /// Points that have stories of their own: the keystore's (keystore.rs), an upgrade's (upgrade.rs), the sweep's (retention.rs), a hook's (hooks.rs), those of traces (traces.rs), and of
     /// backups (cli/backups.rs).
-    const ELSEWHERE: [&str; 12] = [
+    const ELSEWHERE: [&str; 13] = [
         "accept.recorded",
         "backup.after_rename",
         "backup.before_rename",
@@ -267,6 +267,7 @@ mod tests {
         "restore.copied",
         "retention.swept",
         "secret.rotated",
+        "traces.sent.before_settled",
         "upgrade.after_commit",
         "upgrade.before_commit",
         "upgrade.step",

@@ -19,6 +19,7 @@ mod load;
 mod retention;
 mod runs;
 mod stopping;
+mod traces;
 mod upgrade;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -53,6 +53,7 @@ async fn old_home(place: &Place) {
         http_allow: Vec::new(),
         issuers: Vec::new(),
         hooks: Vec::new(),
+        traces: None,
         retention: Retention::default(),
         model_timeouts: steward_model::Timeouts::default(),
         keeper: Default::default(),

@@ -102,6 +102,14 @@ impl Request {
         }
     }
 
+    /// As OpenTelemetry's conventions for models have it.
+    const fn operation(&self) -> &'static str {
+        match self {
+            Self::Chat(_) => "chat",
+            Self::Embed(_) => "embeddings",
+        }
+    }
+
     fn prompt_bound(&self) -> u64 {
         match self {
             Self::Chat(request) => request.prompt_bound(),
@@ -413,6 +421,7 @@ impl Runner {
             .guards(needs)
             .row(effect.row())
             .row(reserved.call.row())
+            .detail("operation", request.operation())
             .detail("reserved_tokens", reserved.call.tokens.to_string())
             .detail("reserved_micros", reserved.call.micros.to_string())
             .detail("secrets", self.versions(model.secret.as_deref()));
@@ -554,14 +563,20 @@ impl Runner {
         written: Option<(Digest, u64)>,
     ) -> Result<(), Error> {
         let Ends { working, effect, call, model, _places: places, key: _ } = ends;
+        let counts = used.into_iter().flat_map(|(prompt, completion)| {
+            [("prompt_tokens", prompt.to_string().into()), ("completion_tokens", completion.to_string().into())]
+        });
         let settled = call.settled(used, &model, self.context.now(), error.map(|error| error.code));
         let beside = Beside {
             rows: vec![(settled.row(), call.guard())],
-            detail: vec![
+            detail: [
                 ("tokens", settled.tokens.to_string().into()),
                 ("micros", settled.micros.to_string().into()),
                 ("counted", settled.status.as_str().into()),
-            ],
+            ]
+            .into_iter()
+            .chain(counts)
+            .collect(),
         };
         let status = if error.is_some() { Status::Failed } else { Status::Succeeded };
         let why = error.map(|error| (error.code.to_owned(), error.message.clone()));

@@ -11,6 +11,7 @@ use steward_app_actions::{Running, Tools};
 use steward_app_hooks::Hooks;
 use steward_app_node::{Context, Error};
 use steward_app_runs::RunRow;
+use steward_app_traces::Traces;
 use steward_fetch::{AllowList, Fetcher};
 use steward_keeper::Keeper;
 use steward_naming::RunId;
@@ -56,6 +57,8 @@ pub struct RunnerParts {
     pub retention: steward_app_entries::Retention,
     /// Who is told what waits for people.
     pub hooks: Hooks,
+    /// Who is sent what agents did, as spans.
+    pub traces: Traces,
     /// Programs that every sandbox shows, read-only.
     pub programs: PathBuf,
     /// What runs are given for their time: copies of what a predecessor left.
@@ -74,6 +77,8 @@ pub struct Runner {
     pub retention: steward_app_entries::Retention,
     /// Who is told what waits for people.
     pub hooks: Hooks,
+    /// Who is sent what agents did, as spans.
+    pub traces: Traces,
     pub(crate) models: steward_model::Caller,
     pub(crate) keeper: Keeper,
     /// Held while a call of a model is reserved and recorded, so that no two read the same budgets.
@@ -177,6 +182,7 @@ impl Runner {
             gateway: parts.gateway,
             retention: parts.retention,
             hooks: parts.hooks,
+            traces: parts.traces,
             models: parts.models,
             keeper: parts.keeper,
             model_turn: tokio::sync::Mutex::default(),

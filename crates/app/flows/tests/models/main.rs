@@ -5,3 +5,4 @@ mod budgets;
 mod common;
 mod provider;
 mod providers;
+mod traces;

@@ -94,6 +94,7 @@ async fn a_node_is_the_authority_for_its_own_namespace() {
         retention: Default::default(),
         model_timeouts: steward_model::Timeouts::default(),
         hooks: Vec::new(),
+        traces: None,
         keeper: Default::default(),
         worker: Workers::Sandboxed("/nowhere".into()),
     };

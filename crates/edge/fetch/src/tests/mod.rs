@@ -3,6 +3,7 @@
 mod answers;
 mod guards;
 mod posts;
+mod reports;
 mod secure;
 mod urls;
 

@@ -21,3 +21,4 @@ pub(crate) mod secrets;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod tools;
+pub(crate) mod traces;

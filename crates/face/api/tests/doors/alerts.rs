@@ -18,6 +18,7 @@ use steward_api::{AlertRules, Certificate, Operations, RULES};
 use steward_app_flows::{Tended, Workers, tend};
 use steward_app_hooks::{Event, Hook, Round, To};
 use steward_app_node::Caller;
+use steward_app_traces::{Receiver, Round as Sent};
 use steward_ledger::kind;
 use steward_logs::{Logs, Settings};
 use steward_naming::ActionId;
@@ -25,7 +26,7 @@ use steward_permit::{ResourceKind, Role, Tier};
 use steward_policy::Source;
 use steward_seal::Digest;
 use steward_store::Row;
-use steward_testkit::TestNode;
+use steward_testkit::{Collector, TestNode};
 use tokio::net::TcpListener;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -41,6 +42,7 @@ const DAY_MS: u64 = 24 * 60 * 60_000;
 #[derive(Default)]
 struct Fault {
     certificate: Option<Arc<Certificate>>,
+    collector: Option<Collector>,
     logs: Option<Logs>,
     provider: Option<Arc<AtomicBool>>,
     run: Option<String>,
@@ -157,6 +159,11 @@ async fn tells(house: &House) -> Round {
     runner.hooks.round(house.node.context(), runner.keeper(), "page").await.expect("a round")
 }
 
+async fn sends(house: &House) -> Sent {
+    let runner = house.node.runner();
+    runner.traces.round(house.node.context(), runner.keeper()).await.expect("a round")
+}
+
 /// Makes what a rule is for.
 async fn break_it(rule: &str, house: &mut House) -> Fault {
     let mut fault = Fault::default();
@@ -237,6 +244,17 @@ async fn break_it(rule: &str, house: &mut House) -> Fault {
             assert_eq!(waits.expect_err("it waits").code, "NEEDS_REVIEW");
             assert_eq!(tells(house).await.failed, 1);
         }
+        "traces-failing" => {
+            let collector = Collector::new();
+            let receiver = Receiver::new(&collector.url(), Vec::new(), false).expect("a receiver");
+            house.node.trace_to(Some(receiver));
+            house.reborn(calm()).await;
+            assert_eq!(sends(house).await, Sent::default(), "it begins here");
+            house.node.act(&house.operator, "scribe", "fs.write", "/plans/a.md", b"x").await.expect("it may");
+            collector.answers([(503, "")]);
+            assert!(sends(house).await.failed);
+            fault.collector = Some(collector);
+        }
         "certificate-ending" | "certificate-unreadable" => {
             let certificate = Arc::new(Certificate::ending(house.node.now().plus_ms(90 * DAY_MS)));
             house.reborn(Operations { certificate: Some(Arc::clone(&certificate)), ..calm() }).await;
@@ -304,6 +322,11 @@ async fn mend_it(rule: &str, house: &mut House, fault: &Fault) {
             tell(house, "/bin/true").await;
             house.node.clock().advance_ms(MINUTE_MS);
             assert_eq!(tells(house).await.told, 1);
+        }
+        "traces-failing" => {
+            house.node.clock().advance_ms(MINUTE_MS);
+            assert_eq!(sends(house).await.sent, 1);
+            assert_eq!(fault.collector.as_ref().expect("somebody").spans().len(), 2, "it was tried twice");
         }
         "certificate-ending" | "certificate-unreadable" => {
             let certificate = fault.certificate.as_ref().expect("a certificate");

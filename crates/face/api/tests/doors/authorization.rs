@@ -141,6 +141,7 @@ pub(crate) fn rows() -> Vec<Row> {
         get("/v1/node/doctor", "/v1/node/doctor", 200, 403),
         get("/v1/alerts", "/v1/alerts", 200, 403),
         get("/v1/hooks", "/v1/hooks", 200, 403),
+        get("/v1/traces", "/v1/traces", 200, 403),
         post("/v1/hooks/{name}/test", "/v1/hooks/chat/test", json!({}), 403, 403),
         get("/metrics", "/metrics", 200, 403),
         post("/v1/node/halt", "/v1/node/halt", why.clone(), 403, 403),

@@ -14,6 +14,7 @@ use steward_app_models::{Limits, NewBudget, NewModel};
 use steward_app_people::NewLink;
 use steward_app_secrets::Value as Holds;
 use steward_app_tools::NewServer;
+use steward_app_traces::Receiver;
 use steward_gateway::ToolDefinition;
 use steward_identity::IssuerSettings;
 use steward_ledger::{Audit, FindingCode, Place, Report, TreeHead};
@@ -247,6 +248,14 @@ async fn tell(node: &TestNode) -> Round {
     runner.hooks.round(node.context(), runner.keeper(), "page").await.expect("a round")
 }
 
+/// A receiver of spans that is not there.
+async fn with_traces(node: &mut TestNode) {
+    let receiver = Receiver::new("http://127.0.0.1:9", Vec::new(), false).expect("a receiver");
+    node.trace_to(Some(receiver));
+    node.restart().await;
+    node.runner().traces.round(node.context(), node.runner().keeper()).await.expect("it begins");
+}
+
 /// Somebody who logged in by an issuer whose keys are a file: a row in every table of that.
 async fn logged_in_by_an_issuer(node: &TestNode) {
     let (admin, otto) = (node.admin().await, "otto".parse().expect("a label"));
@@ -332,6 +341,7 @@ impl Subject {
                 85 => with_secrets(&node, &otto).await,
                 90 => logged_in_by_an_issuer(&node).await,
                 92 => with_a_hook(&mut node, &otto).await,
+                93 => with_traces(&mut node).await,
                 _ => {}
             }
         }
@@ -363,7 +373,7 @@ impl Subject {
     fn describe(&self) -> Vec<Table> {
         let copy = self.copy();
         let sql = copy.sql();
-        let tables: [(&'static str, &'static [&'static str]); 25] = [
+        let tables: [(&'static str, &'static [&'static str]); 26] = [
             ("agent", &["namespace", "name"]),
             ("api_key", &["namespace", "id"]),
             ("credential", &["namespace", "id"]),
@@ -389,6 +399,7 @@ impl Subject {
             ("secret_lease", &["namespace", "id"]),
             ("tool", &["namespace", "server", "name"]),
             ("tool_server", &["namespace", "name"]),
+            ("trace_export", &["namespace"]),
         ];
         let known: Vec<String> = sql
             .prepare(

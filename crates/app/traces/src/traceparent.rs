@@ -1,0 +1,54 @@
+//! `traceparent`, version 00, of W3C Trace Context: the trace of a caller, and the span in it that asked.
+
+use crate::span::{SpanId, TraceId};
+
+/// The trace and the span that a caller named. None of what is not of that form: it was looked at when it came, and is looked at again.
+pub(crate) fn parse(text: &str) -> Option<(TraceId, SpanId)> {
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || version != "00" || !is_hex(flags, 2) {
+        return None;
+    }
+    let trace = number(trace, 32).and_then(TraceId::new)?;
+    let span = number(span, 16).and_then(|bits| SpanId::new(u64::try_from(bits).ok()?))?;
+    Some((trace, span))
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn number(text: &str, digits: usize) -> Option<u128> {
+    is_hex(text, digits).then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn the_examples_of_the_recommendation() {
+        let (trace, span) = parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").expect("it is one");
+        assert_eq!(
+            (trace.to_string().as_str(), span.to_string().as_str()),
+            ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+        );
+        assert!(
+            parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").is_some(),
+            "not sampled is recorded all the same"
+        );
+        for none in [
+            "",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
+            assert!(parse(none).is_none(), "{none}");
+        }
+    }
+}
