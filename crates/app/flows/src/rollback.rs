@@ -15,10 +15,10 @@ use steward_app_node::{
 };
 use steward_backup::ROLLED_BACK_FILE;
 use steward_clock::{Clock, Dice, mishap};
-use steward_ledger::{TreeHead, head, kind};
+use steward_ledger::{Hash, TreeHead, head, kind, proof};
 use steward_naming::visible;
 use steward_permit::ResourceKind;
-use steward_store::{Archive, StoreError};
+use steward_store::{Archive, Reader, StoreError};
 
 use crate::open::{Begun, OpenError, Settings, begin, new_origin};
 
@@ -50,15 +50,30 @@ pub struct Accepted {
 pub(crate) fn why(home: &Home) -> Result<Option<String>, OpenError> {
     let Some(note) = mark(home)? else { return Ok(None) };
     let (origin, size) = said(&note);
-    let (found, entries) = match Archive::open(&home.store()) {
-        Ok(archive) => (archive.origin().to_owned(), archive.read(|reader| reader.size())?),
+    let (found, entries, is_reached) = match Archive::open(&home.store()) {
+        Ok(archive) => {
+            let (entries, is_reached) = archive.read(|reader| {
+                let entries = reader.size()?;
+                Ok::<_, StoreError>((entries, entries >= size && root_is(reader, size, &note)))
+            })?;
+            (archive.origin().to_owned(), entries, is_reached)
+        }
         // Without a store there is nothing to be behind with; the mark stays a mark.
-        Err(StoreError::Missing(_)) => (origin.to_owned(), 0),
+        Err(StoreError::Missing(_)) => (origin.to_owned(), 0, false),
         Err(error) => return Err(error.into()),
     };
     if found != origin && !origin.is_empty() {
         // That it was accepted is on record, and the process died before it took the mark away.
         tracing::warn!(origin = visible(origin), "the mark of a rollback that was accepted is taken away");
+        unmark(home)?;
+        return Ok(None);
+    }
+    if found == origin && is_reached {
+        // Somebody put back a copy that has all of it.
+        tracing::warn!(
+            size,
+            "the ledger continues the head that it was behind: the mark of the rollback is taken away"
+        );
         unmark(home)?;
         return Ok(None);
     }
@@ -160,6 +175,12 @@ fn unmark(home: &Home) -> Result<(), OpenError> {
 
 fn io_failed(home: &Home, source: io::Error) -> OpenError {
     OpenError::Home(HomeError::Io { path: home.path().join(ROLLED_BACK_FILE).display().to_string(), source })
+}
+
+/// Whether the ledger's first entries are those that the head in a note covers. What cannot be read is not.
+fn root_is(reader: &Reader<'_>, size: u64, note: &str) -> bool {
+    let said = note.lines().nth(2).and_then(Hash::from_base64);
+    said.is_some() && proof::root(size, |id| reader.tile(id)).ok() == said
 }
 
 /// The origin and size that a note says: for finding one's way; believed only once it is opened.

@@ -24,7 +24,25 @@ fn number(text: &str, digits: usize) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prop_assert_eq, proptest};
+
     use super::parse;
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(trace in 1_u128.., span in 1_u64.., flags in 0_u8..) {
+            let (read, asked) = parse(&format!("00-{trace:032x}-{span:016x}-{flags:02x}")).expect("it is one");
+            prop_assert_eq!((read.to_string(), asked.to_string()), (format!("{trace:032x}"), format!("{span:016x}")));
+        }
+
+        #[test]
+        fn whatever_comes_is_read_or_none(text in "[0-9a-f-]{0,60}|.*") {
+            if let Some((trace, span)) = parse(&text) {
+                let written = format!("00-{trace}-{span}-");
+                prop_assert_eq!(&text[..written.len()], written.as_str());
+            }
+        }
+    }
 
     #[test]
     fn the_examples_of_the_recommendation() {

