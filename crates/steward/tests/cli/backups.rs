@@ -51,6 +51,7 @@ fn a_home_that_was_put_back_by_hand_starts_read_only() {
 
     // The same home goes on: what is remembered is continued.
     let node = place.up(&[]);
+    let old_head = json(&place, DONE, &["ledger", "head"]);
     run(&place, DONE, &["halt", "--reason", "smoke"]);
     run(&place, DONE, &["resume", "--reason", "gone"]);
     let status = json(&place, DONE, &["node", "status"]);
@@ -82,6 +83,22 @@ fn a_home_that_was_put_back_by_hand_starts_read_only() {
     let node = place.up(&[]);
     assert_eq!(text(&json(&place, REFUSED, &["halt", "--reason", "smoke"]), "/code"), "ROLLED_BACK");
     node.stop();
+
+    // Another history that is as long, from where nothing is remembered, is not what was lost.
+    let mark = place.home().join("ROLLED_BACK");
+    let note = fs::read(&mark).expect("it is marked");
+    fs::remove_file(&mark).expect("removed");
+    let nowhere = place.path("nowhere");
+    for _ in 0..number(&head, "/size") - number(&old_head, "/size") {
+        let elsewhere = [("STEWARD_CONFIG_DIR", nowhere.to_str().expect("text"))];
+        place.try_up(&[], &elsewhere).expect("it comes up").stop();
+    }
+    fs::write(&mark, note).expect("put back");
+    let node = place.up(&[]);
+    assert_eq!(text(&json(&place, REFUSED, &["halt", "--reason", "smoke"]), "/code"), "ROLLED_BACK");
+    assert!(mark.exists(), "{}", place.log());
+    node.stop();
+    fs::copy(place.path("older.sqlite"), store(&place.home())).expect("lost for good");
     let accepted = json(&place, DONE, &["backup", "accept", "--reason", "there is no newer one"]);
     assert_eq!(number(&accepted, "/lost/size"), number(&head, "/size"), "{accepted:#}");
     let node = place.up(&[]);
