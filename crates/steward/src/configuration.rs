@@ -323,11 +323,16 @@ impl Configuration {
         if url.is_empty() {
             return Ok(None);
         }
+        // Somebody may have written the secret itself, so that nothing of it is repeated.
         let header = |text: &String| {
-            let (name, secret) = text.split_once('=').with_context(|| {
-                format!("`traces.headers`: `{text}` is not a header and the name of a secret, as in `authorization=otlp-token`")
-            })?;
-            Ok((name.trim().to_owned(), secret.trim().parse().context("`traces.headers`: the name of a secret")?))
+            let (name, secret) = text.split_once('=').unwrap_or_default();
+            match secret.trim().parse() {
+                Ok(secret) if !name.trim().is_empty() => Ok((name.trim().to_owned(), secret)),
+                _ => bail!(
+                    "`traces.headers`: each is a header and the name of a secret, as in `authorization=otlp-token`; `steward secret put \
+                     otlp-token` puts it"
+                ),
+            }
         };
         let headers = headers.iter().map(header).collect::<Result<_>>()?;
         // What is wrong is said of the receiver, and not of its address, which may be secret.

@@ -162,6 +162,8 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     let _ = fs::remove_file(home.address());
     let context = opened.context;
     let roles = vec![Role::Operator, Role::Reviewer, Role::Admin];
+    // What happens from here on is sent.
+    opened.runner.traces.begin(&context).await?;
     let way_in = match context.store.behind() {
         // Nothing is recorded, so that nobody is enrolled either.
         Some(_) => None,
@@ -395,14 +397,21 @@ async fn tell_until(runner: Arc<Runner>, hook: Label, mut stopping: watch::Recei
 
 /// Sends what agents did, as spans.
 async fn send_until(runner: Arc<Runner>, mut stopping: watch::Receiver<bool>) {
+    let mut more = false;
     loop {
+        let wait = if more { Duration::ZERO } else { Duration::from_millis(SEND_EVERY_MS) };
         tokio::select! {
+            biased;
             _ = stopping.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(Duration::from_millis(SEND_EVERY_MS)) => {}
+            () = tokio::time::sleep(wait) => {}
         }
-        if let Err(error) = runner.traces.round(&runner.context, runner.keeper()).await {
-            tracing::error!(%error, context = error.context(), "spans could not be sent");
-        }
+        more = match runner.traces.round(&runner.context, runner.keeper()).await {
+            Ok(round) => round.more,
+            Err(error) => {
+                tracing::error!(%error, context = error.context(), "spans could not be sent");
+                false
+            }
+        };
     }
 }
 

@@ -22,4 +22,4 @@ mod traceparent;
 mod verbs;
 
 pub use rows::{ExportRow, MIGRATIONS};
-pub use verbs::{MAX_HEADERS, MAX_SPANS, Receiver, Round, Traces, TracesView};
+pub use verbs::{MAX_ENTRIES, MAX_HEADERS, MAX_REQUEST_BYTES, Receiver, Round, Traces, TracesView};

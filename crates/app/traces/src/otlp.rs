@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::span::{Attributes, MAX_EVENTS, Said, Span, SpanKind};
+use crate::span::{Attributes, Said, Span, SpanKind};
 
 /// The path of traces beneath the address of a receiver.
 pub(crate) const PATH: &str = "/v1/traces";
@@ -59,7 +59,7 @@ struct OneSpan<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<OneEvent<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
-    dropped_events_count: usize,
+    dropped_events_count: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     links: Vec<Link>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,7 +104,7 @@ enum Value<'a> {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
-fn is_zero(count: &usize) -> bool {
+fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
@@ -122,7 +122,7 @@ fn attributes(all: &Attributes) -> Vec<Attribute<'_>> {
 }
 
 fn one(span: &Span) -> OneSpan<'_> {
-    let events = span.events.iter().take(MAX_EVENTS).map(|event| OneEvent {
+    let events = span.events.iter().map(|event| OneEvent {
         time_unix_nano: nanoseconds(event.at),
         name: event.name,
         attributes: attributes(&event.attributes),
@@ -141,7 +141,7 @@ fn one(span: &Span) -> OneSpan<'_> {
         end_time_unix_nano: nanoseconds(span.ended),
         attributes: attributes(&span.attributes),
         events: events.collect(),
-        dropped_events_count: span.events.len().saturating_sub(MAX_EVENTS),
+        dropped_events_count: span.more_events,
         links: span
             .link
             .iter()
@@ -211,7 +211,7 @@ mod tests {
     use steward_clock::Timestamp;
 
     use super::{rejected, request};
-    use crate::span::{Attributes, Event, MAX_EVENTS, Place, Said, Span, SpanId, SpanKind, TraceId};
+    use crate::span::{Attributes, Event, Place, Said, Span, SpanId, SpanKind, TraceId};
 
     fn span() -> Span {
         let at = Timestamp::from_unix_ms;
@@ -258,9 +258,9 @@ mod tests {
     #[test]
     fn what_is_too_much_is_counted() {
         let event = Event { at: Timestamp::from_unix_ms(0), name: "phase", attributes: Attributes::new() };
-        let span = Span { events: vec![event; MAX_EVENTS + 3], ..span() };
+        let span = Span { events: vec![event; 2], more_events: 3, ..span() };
         let text = String::from_utf8(request("n", "1", &[span])).expect("it is text");
-        assert!(text.contains(r#""droppedEventsCount":3"#) && text.matches("timeUnixNano").count() == MAX_EVENTS);
+        assert!(text.contains(r#""droppedEventsCount":3"#) && text.matches("timeUnixNano").count() == 2);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use steward_clock::Timestamp;
 use steward_ledger::{ActorKind, Body, BodyActor, BodyDecision, Cell, Verdict, kind};
 use steward_naming::{ActionId, ReviewId, RunId, TraceId as RequestId};
+use steward_permit::DenialCode;
 use steward_store::{EntryRow, Reader, StoreError};
 
 use crate::{
@@ -22,9 +23,6 @@ const MAX_SCANNED: u64 = 20_000;
 /// The most runs above one that are looked at for the trace.
 const MAX_CHAIN: usize = 16;
 
-/// The most entries of a run that are looked at for events: those beyond [`MAX_EVENTS`] are counted.
-const MAX_WITHIN: usize = 4 * MAX_EVENTS;
-
 /// The longest name of something that stands in a span, in bytes.
 const MAX_NAME: usize = 128;
 
@@ -34,6 +32,9 @@ const MAX_CODE: usize = 64;
 /// How asking a model is called, where an entry does not say.
 const CHAT: &str = "chat";
 
+/// How an action is called that policy does not know.
+const UNKNOWN: &str = "unknown";
+
 /// As OpenTelemetry's conventions call a run of an agent.
 const INVOKE: &str = "invoke_agent";
 
@@ -41,29 +42,48 @@ const INVOKE: &str = "invoke_agent";
 const EXECUTE: &str = "execute_tool";
 
 /// What was found.
+#[derive(Debug, Default)]
 pub(crate) struct Found {
     /// What ended.
     pub(crate) spans: Vec<Span>,
+    /// How many entries were left out, because what they tell ended too long ago.
+    pub(crate) old: u64,
+    /// How many entries they are made of.
+    pub(crate) entries: u64,
     /// The entry to look at then.
     pub(crate) next: u64,
 }
 
-/// What ended with the entries from one on: so many entries at most.
-pub(crate) fn since(reader: &Reader<'_>, next: u64, most: usize) -> Result<Found, StoreError> {
+/// What ended since a time with the entries from one on: with so many entries at most.
+pub(crate) fn since(reader: &Reader<'_>, next: u64, most: usize, not_before: Timestamp) -> Result<Found, StoreError> {
     let end = reader.size()?.min(next.saturating_add(MAX_SCANNED)).max(next);
-    let entries = rows::endings(reader, next, end, most)?;
-    let next = match entries.last() {
-        Some(last) if entries.len() >= most => last.seq + 1,
-        _ => end,
-    };
+    let mut found = Found { next, ..Found::default() };
     let mut maker = Maker { reader, runs: HashMap::new() };
-    let mut spans = Vec::new();
-    for entry in &entries {
-        // What was erased is not told.
-        let Some(body) = entry.read_body()? else { continue };
-        maker.ended(entry, &body, &mut spans)?;
+    while found.spans.is_empty() && found.next < end {
+        let entries = rows::endings(reader, found.next, end, most)?;
+        found.next = match entries.last() {
+            Some(last) if entries.len() >= most => last.seq + 1,
+            _ => end,
+        };
+        for entry in &entries {
+            if entry.time < not_before {
+                found.old += 1;
+            } else if let Some(body) = body_of(entry) {
+                maker.ended(entry, &body, &mut found.spans)?;
+                found.entries += 1;
+            }
+        }
     }
-    Ok(Found { spans, next })
+    Ok(found)
+}
+
+/// What an entry says. What was erased is not told; nor is what cannot be read, which `ledger verify` finds, and which keeps nothing else from
+/// being told.
+fn body_of(entry: &EntryRow) -> Option<Body> {
+    entry.read_body().unwrap_or_else(|error| {
+        tracing::warn!(entry = entry.seq, %error, "an entry that cannot be read is told in no span");
+        None
+    })
 }
 
 struct Maker<'a, 'r> {
@@ -78,13 +98,10 @@ impl Maker<'_, '_> {
             kind::ACTION_SETTLED => spans.extend(self.effect(entry, body)?),
             kind::ACTION_DECIDED | kind::ACTION_REFUSED => spans.extend(self.decision(entry, body)?),
             kind::RUN_REFUSED => spans.extend(self.refused_run(entry, body)?),
-            kind::RUN_ENDED => {
-                spans.extend(self.run(entry, body)?);
-                self.reviews(entry, body, spans)?;
-            }
-            _ => self.reviews(entry, body, spans)?,
+            kind::RUN_ENDED => spans.extend(self.run(entry, body)?),
+            _ => {}
         }
-        Ok(())
+        self.reviews(entry, body, spans)
     }
 
     /// What was done, from its intention to its end.
@@ -144,33 +161,40 @@ impl Maker<'_, '_> {
         let of = |name| text(&of_start.detail, name).unwrap_or_default();
         let name = of("agent");
         let ending = text(&body.detail, "ending").and_then(word);
+        let above = text(&of_start.detail, "parent").filter(|run| run.parse::<RunId>().is_ok());
+        // Who started it with a trace of their own has it there, with a link to the run above.
+        let link = match above {
+            Some(above) if joined(&of_start).is_some() => {
+                self.place_of_run(above)?.map(|(place, id)| (place.trace, id))
+            }
+            _ => None,
+        };
         let span = invoked(place, id, name, started.time, entry.time)
             .says("gen_ai.agent.version", shortened(of("agent_version")))
             .says("steward.entry", entry.seq)
             .says("steward.run.id", entry.subject.as_str())
-            .says("steward.task", shortened(of("task")))
             .may_say("steward.tier", code(of("tier")))
             .may_say("steward.ending", ending)
             .may_say("steward.trace", of_start.trace.as_ref().map(RequestId::as_str))
-            .may_say("steward.run.parent", text(&of_start.detail, "parent").filter(|run| run.parse::<RunId>().is_ok()));
+            .may_say("steward.run.parent", above);
         let span = match text(&body.detail, "code").and_then(code) {
             Some(why) if ending != Some("completed") => span.failed(why),
             _ => span,
         };
         let mut events = Vec::new();
-        for within in rows::within(self.reader, &entry.subject, entry.seq, MAX_WITHIN)? {
-            if let Some(body) = within.read_body()? {
-                events.push(event(&within, &body));
-            }
+        let (within, more_events) = rows::within(self.reader, &entry.subject, entry.seq, MAX_EVENTS / 2)?;
+        for within in within {
+            events.extend(body_of(&within).map(|body| event(&within, &body)));
         }
-        Ok(Some(Span { events, ..span }))
+        Ok(Some(Span { events, more_events, link, ..span }))
     }
 
-    /// Reviews that ended with an entry: by it, or with the run or the effect that waited for them.
+    /// Reviews that ended with an entry: by it, or with the run, the agent or the effect that waited for them.
     fn reviews(&mut self, entry: &EntryRow, body: &Body, spans: &mut Vec<Span>) -> Result<(), StoreError> {
         let status = text(&body.detail, "status");
-        // One of several approvals is no end.
-        if entry.kind == kind::REVIEW_APPROVED && status != Some("approved") {
+        // Neither its beginning nor one of several approvals is an end.
+        let is_pending = entry.kind == kind::REVIEW_APPROVED && status != Some("approved");
+        if entry.kind == kind::REVIEW_OPENED || is_pending {
             return Ok(());
         }
         let written = body.rows.iter().filter(|row| row.table == "review");
@@ -219,7 +243,7 @@ impl Maker<'_, '_> {
 
     fn first(&self, subject: &str, kind: &str) -> Result<Option<(EntryRow, Body)>, StoreError> {
         let Some(entry) = rows::first(self.reader, subject, kind)? else { return Ok(None) };
-        Ok(entry.read_body()?.map(|body| (entry, body)))
+        Ok(body_of(&entry).map(|body| (entry, body)))
     }
 
     /// Where what an entry tells of stands: in the caller's own trace, else in its run, else in the trace of its request. Who came with a trace of
@@ -249,6 +273,10 @@ impl Maker<'_, '_> {
         let mut at = run.to_owned();
         let mut found = None;
         while above.len() < MAX_CHAIN {
+            if let Some(Some((place, id))) = self.runs.get(&at) {
+                found = Some(Place { trace: place.trace, parent: Some(*id) });
+                break;
+            }
             let Ok(id) = at.parse::<RunId>() else { break };
             let started = self.first(&at, kind::RUN_STARTED)?;
             let Some((_, body)) = started else { break };
@@ -287,9 +315,10 @@ impl Named {
     /// Names of tools and models are a person's, who added them; of a refusal they are whatever was asked for, and are not told.
     fn of(decision: &BodyDecision, body: &Body) -> Self {
         let is_allowed = decision.outcome == Verdict::Allow;
+        // What policy knows; else it is whatever somebody wrote.
         let action = match decision.code {
-            _ if is_word(&decision.action) => decision.action.clone(),
-            _ => "malformed".to_owned(),
+            Some(DenialCode::UnknownAction | DenialCode::Malformed) => UNKNOWN.to_owned(),
+            _ => word(&decision.action).unwrap_or(UNKNOWN).to_owned(),
         };
         let resource = is_allowed.then(|| shortened(&decision.resource.id));
         let mut says = BTreeMap::new();
@@ -297,9 +326,14 @@ impl Named {
             ("model.call", _) => {
                 let operation = text(&body.detail, "operation").and_then(word).unwrap_or(CHAT);
                 says.insert("gen_ai.operation.name", operation.into());
-                let name =
-                    resource.as_ref().map_or_else(|| operation.to_owned(), |model| format!("{operation} {model}"));
-                says.extend(resource.map(|model| ("gen_ai.request.model", model.into())));
+                // As the provider calls it, and as the node does.
+                let upstream = text(&body.detail, "upstream").filter(|_| is_allowed).map(shortened);
+                let model = upstream.or_else(|| resource.clone());
+                let name = model.as_ref().map_or_else(|| operation.to_owned(), |model| format!("{operation} {model}"));
+                says.extend(model.map(|model| ("gen_ai.request.model", model.into())));
+                says.extend(resource.map(|model| ("steward.model", model.into())));
+                let provider = text(&body.detail, "provider").and_then(word);
+                says.extend(provider.map(|provider| ("gen_ai.provider.name", provider.into())));
                 (name, SpanKind::Client)
             }
             (_, ActorKind::Agent) => {
@@ -310,7 +344,8 @@ impl Named {
                 says.insert("gen_ai.tool.name", tool.into());
                 (name, if is_call || action == "http.get" { SpanKind::Client } else { SpanKind::Internal })
             }
-            _ => (action.clone(), SpanKind::Server),
+            (_, ActorKind::Person) => (action.clone(), SpanKind::Server),
+            (_, ActorKind::Node) => (action.clone(), SpanKind::Internal),
         };
         Self { name, kind, action, says }
     }

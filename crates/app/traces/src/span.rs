@@ -8,7 +8,7 @@ use std::{
 
 use steward_clock::Timestamp;
 
-/// The most events of a span; how many more there were is said.
+/// The most events of a span, half of them the first and half the last; how many there were between is said.
 pub(crate) const MAX_EVENTS: usize = 64;
 
 /// The id of a trace: never 0.
@@ -115,6 +115,8 @@ pub(crate) struct Span {
     pub(crate) ended: Timestamp,
     pub(crate) attributes: Attributes,
     pub(crate) events: Vec<Event>,
+    /// How many events there were beside.
+    pub(crate) more_events: u64,
     /// What it belongs to beside.
     pub(crate) link: Option<(TraceId, SpanId)>,
     /// The code of what went wrong.
@@ -134,7 +136,7 @@ impl Span {
         // A clock that was put back makes no span of a negative length.
         let ended = ended.max(began);
         let (attributes, events) = (Attributes::new(), Vec::new());
-        Self { place, id, name, kind, began, ended, attributes, events, link: None, error: None }
+        Self { place, id, name, kind, began, ended, attributes, events, more_events: 0, link: None, error: None }
     }
 
     /// With something said of it.

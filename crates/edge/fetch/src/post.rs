@@ -44,6 +44,9 @@ const REPORTS: [&str; 1] = ["trace.export"];
 /// The most of an answer to a report that is read.
 pub const MAX_REPORTED_BYTES: usize = 64 << 10;
 
+/// How long an answer to a report is read, behind its status.
+const REPORTED_WITHIN_MS: u64 = 2_000;
+
 /// What is told, with what Standard Webhooks sends beside it.
 #[derive(Debug, Clone)]
 pub struct Letter {
@@ -215,13 +218,16 @@ async fn reported(mut response: Response) -> Reported {
     // In seconds: who names a date is asked again when it is our turn.
     let retry_after_s = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let mut body = Vec::new();
-    // The status says whether it was taken: an answer that breaks off behind it is read as far as it came.
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let room = MAX_REPORTED_BYTES - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == MAX_REPORTED_BYTES {
-            break;
+    // The status says whether it was taken: an answer that breaks off behind it, or drips, is read as far as it came.
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = MAX_REPORTED_BYTES - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == MAX_REPORTED_BYTES {
+                break;
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(REPORTED_WITHIN_MS), reading).await;
     Reported { status, retry_after_s, body }
 }

@@ -115,7 +115,7 @@ fn of_traces(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<(),
     let dropped = row.dropped_at.filter(|at| now.since_ms(*at) < DAY_MS);
     if let Some(since) = row.failing_since.or(dropped) {
         let why = row.why.unwrap_or_else(|| "they ended too long ago".to_owned());
-        found.push(firing(&TRACES_FAILING, format!("{why}; {} spans were dropped so far", row.dropped), Some(since)));
+        found.push(firing(&TRACES_FAILING, format!("{why}; dropped so far: {}", row.dropped), Some(since)));
     }
     Ok(())
 }

@@ -60,6 +60,10 @@ def look(span):
     operation = said.get("gen_ai.operation.name")
     assert operation is None or operation in OPERATIONS, operation
     assert operation is None or span.name.startswith(operation), span.name
+    # What the conventions require of each.
+    wanted = {"chat": ["gen_ai.provider.name", "gen_ai.request.model"], "execute_tool": ["gen_ai.tool.name"], "invoke_agent": ["gen_ai.agent.name"]}
+    missing = [key for key in wanted.get(operation, []) if key not in said]
+    assert not missing or span.status.code == Status.STATUS_CODE_ERROR, f"{span.name} lacks {missing}"
     return {
         "trace": span.trace_id.hex(), "span": span.span_id.hex(), "parent": span.parent_span_id.hex(), "name": span.name,
         "failed": span.status.code == Status.STATUS_CODE_ERROR, "said": said,

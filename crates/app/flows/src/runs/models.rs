@@ -422,6 +422,8 @@ impl Runner {
             .row(effect.row())
             .row(reserved.call.row())
             .detail("operation", request.operation())
+            .detail("provider", model.wire.as_str())
+            .detail("upstream", model.upstream.as_str())
             .detail("reserved_tokens", reserved.call.tokens.to_string())
             .detail("reserved_micros", reserved.call.micros.to_string())
             .detail("secrets", self.versions(model.secret.as_deref()));

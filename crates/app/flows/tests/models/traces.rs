@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use steward_app_flows::{reviews, runs::NewRun};
 use steward_app_node::Caller;
 use steward_app_secrets::Value as Holds;
-use steward_app_traces::{MAX_SPANS, Receiver, Round, TracesView};
+use steward_app_traces::{MAX_ENTRIES, Receiver, Round, TracesView};
 use steward_ledger::kind;
 use steward_permit::{Role, Tier};
 use steward_policy::Source;
@@ -36,8 +36,20 @@ async fn house(receiver: Receiver) -> (TestNode, Known) {
     (node, olivia)
 }
 
+/// Rounds until there is nothing to do, or it is put off.
 async fn round(node: &TestNode) -> Round {
-    node.runner().traces.round(node.context(), node.runner().keeper()).await.expect("a round")
+    let mut all = Round::default();
+    loop {
+        let one = node.runner().traces.round(node.context(), node.runner().keeper()).await.expect("a round");
+        all = Round { sent: all.sent + one.sent, dropped: all.dropped + one.dropped, failed: one.failed, more: false };
+        if !one.more {
+            return all;
+        }
+    }
+}
+
+fn sent(sent: u64, dropped: u64) -> Round {
+    Round { sent, dropped, ..Round::default() }
 }
 
 fn view(node: &TestNode) -> TracesView {
@@ -108,7 +120,7 @@ async fn what_a_run_did_is_told_in_the_trace_of_whoever_started_it() {
     assert_eq!(round(&node).await.sent, 4, "what ended, and nothing else");
     agent.call("finish", json!({})).await;
     end(&node, run.id(), &agent).await;
-    assert_eq!(round(&node).await, Round { sent: 1, dropped: 0, failed: false });
+    assert_eq!(round(&node).await, sent(1, 0));
     assert_eq!(round(&node).await, Round::default(), "once");
 
     let requests = collector.requests();
@@ -134,12 +146,14 @@ async fn what_a_run_did_is_told_in_the_trace_of_whoever_started_it() {
         .map(|event| &event["attributes"][1]["value"]["stringValue"])
         .collect();
     assert_eq!(phases, ["PREFLIGHT", "PLAN", "EXECUTE", "VERIFY", "PACKAGE", "REPORT"]);
-    let chat = named(&spans, "chat fast");
+    let chat = named(&spans, "chat upstream-model");
     assert_eq!((&chat.parent, chat.whole["kind"].as_u64()), (&whole.id, Some(3)));
     let tokens =
         ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"].map(|name| chat.says(name).expect("counted"));
     assert_eq!(tokens, ["10", "5"]);
-    assert_eq!(chat.says("gen_ai.request.model").as_deref(), Some("fast"));
+    let called =
+        ["gen_ai.request.model", "steward.model", "gen_ai.provider.name"].map(|name| chat.says(name).expect("said"));
+    assert_eq!(called, ["upstream-model", "fast", "openai"]);
     let (wrote, refused): (Vec<_>, Vec<_>) = spans
         .iter()
         .filter(|span| span.name == "execute_tool fs.write")
@@ -186,10 +200,32 @@ async fn what_nobody_joins_has_a_trace_of_its_own_and_waiting_for_a_person_is_a_
     assert_eq!(waited.says("steward.review.outcome").as_deref(), Some("approved"));
     let at = |name: &str| waited.whole[name].as_str().and_then(|at| at.parse::<i128>().ok()).expect("a time");
     assert_eq!(at("endTimeUnixNano") - at("startTimeUnixNano"), i128::from(HOUR_MS) * 1_000_000);
-    // Used, and its run's end, are no second end of it.
+    // That it is used is no second end of it.
     node.act(&olivia, "architect", "fs.write", "/plans/needle.md", b"x").await.expect("it was approved");
     round(&node).await;
     assert_eq!(names(&collector.spans()), ["execute_tool fs.write"]);
+    // Nobody waits any more.
+    node.act(&olivia, "architect", "fs.write", "/plans/b.md", b"x").await.expect_err("it waits");
+    node.runner().revoke(&node.again(&olivia), "architect", "enough").await.expect("revoked");
+    round(&node).await;
+    let voided = collector.spans().remove(0);
+    assert_eq!(
+        (voided.name.as_str(), voided.says("steward.review.outcome").as_deref()),
+        ("review action", Some("voided"))
+    );
+
+    // What was refused was named by whoever asked.
+    node.act(&olivia, "thinker", "needle-0123", "x", b"x").await.expect_err("no such action");
+    round(&node).await;
+    let refused = collector.spans().remove(0);
+    assert_eq!((refused.name.as_str(), refused.whole.to_string().contains("needle")), ("execute_tool unknown", false));
+    node.act(&olivia, "thinker", "tool.call", "needle/say", b"x").await.expect_err("there is no such tool");
+    round(&node).await;
+    let refused = collector.spans().remove(0);
+    assert_eq!(
+        (refused.name.as_str(), refused.whole.to_string().contains("needle")),
+        ("execute_tool tool.call", false)
+    );
 }
 
 #[tokio::test]
@@ -218,7 +254,7 @@ async fn a_receiver_that_is_away_is_sent_the_same_later() {
         node.clock().advance_ms(1);
     }
     write(&node, &olivia).await;
-    assert_eq!(round(&node).await, Round { sent: 2, dropped: 0, failed: false });
+    assert_eq!(round(&node).await, sent(2, 0));
     let row = view(&node).row.expect("a row");
     assert_eq!((row.attempts, row.failing_since, row.next_at, row.why), (0, None, None, None));
     let before = size(&node);
@@ -235,26 +271,44 @@ async fn what_a_receiver_does_not_take_is_dropped_and_counted() {
     write(&node, &olivia).await;
     write(&node, &olivia).await;
     collector.answers([(200, r#"{"partialSuccess":{"rejectedSpans":"1","errorMessage":"one is odd"}}"#)]);
-    assert_eq!(round(&node).await, Round { sent: 1, dropped: 1, failed: false });
+    assert_eq!(round(&node).await, sent(1, 1));
     let row = view(&node).row.expect("a row");
     assert!(row.why.is_some_and(|why| why.contains("one is odd")) && row.dropped_at.is_some());
+    // Wrong, or too many: in ever smaller parts, and what is wrong by itself is dropped.
+    for _ in 0..4 {
+        write(&node, &olivia).await;
+    }
+    collector.answers([(413, ""), (200, ""), (400, ""), (422, "")]);
+    for (failed, so_far, width) in [(true, 1, 2), (true, 3, 1), (false, 4, 2)] {
+        node.clock().advance_ms(5_000);
+        let one = round(&node).await;
+        let row = view(&node).row.expect("a row");
+        assert_eq!((one.failed, row.sent, row.width), (failed, so_far, width), "{row:?}");
+    }
+    assert_eq!(view(&node).row.expect("a row").dropped, 2);
     write(&node, &olivia).await;
-    collector.answers([(400, "")]);
-    assert_eq!(round(&node).await, Round { sent: 0, dropped: 1, failed: false });
-    write(&node, &olivia).await;
-    assert_eq!(round(&node).await, Round { sent: 1, dropped: 0, failed: false }, "it goes on behind it");
+    assert_eq!(round(&node).await, sent(1, 0), "it goes on behind it");
     collector.requests();
 
     // What waited for longer than a day.
     write(&node, &olivia).await;
     node.clock().advance_ms(24 * HOUR_MS + 1);
     write(&node, &olivia).await;
-    assert_eq!(round(&node).await, Round { sent: 1, dropped: 1, failed: false });
+    assert_eq!(round(&node).await, sent(1, 1));
     write(&node, &olivia).await;
     node.clock().advance_ms(24 * HOUR_MS + 1);
-    assert_eq!(round(&node).await, Round { sent: 0, dropped: 1, failed: false });
+    assert_eq!(round(&node).await, sent(0, 1));
     assert_eq!(collector.spans().len(), 1);
     assert_eq!(view(&node).row.expect("a row").dropped, 4);
+
+    // A receiver that breaks on one for ever keeps nothing else from being sent for ever.
+    write(&node, &olivia).await;
+    collector.answers([(500, ""); 13]);
+    for _ in 0..12 {
+        assert!(round(&node).await.failed);
+        node.clock().advance_ms(300_000);
+    }
+    assert_eq!(round(&node).await, sent(0, 1));
 }
 
 #[tokio::test]
@@ -275,10 +329,20 @@ async fn headers_hold_secrets_that_stand_nowhere_else() {
     assert!(head.contains(&format!("authorization: {token}\r\n")), "{head}");
     let sending = entries(&node, kind::TRACES_SENDING);
     assert_eq!(sending[0].detail["secrets"], json!({"otlp-token": "1"}));
+    // Whoever is sent it may say it.
+    write(&node, &olivia).await;
+    let part = &token["Bearer ".len()..];
+    let says = format!(r#"{{"partialSuccess":{{"rejectedSpans":"1","errorMessage":"bad token {part} given"}}}}"#);
+    collector.answers([(200, says.as_str())]);
+    assert_eq!(round(&node).await, sent(0, 1));
+    assert!(
+        view(&node).row.and_then(|row| row.why).is_some_and(|why| why.contains("bad token") && !why.contains(part))
+    );
     let all = everything(&node);
-    assert!(!all.windows(token.len()).any(|window| window == token.as_bytes()));
+    assert!(!all.windows(part.len()).any(|window| window == part.as_bytes()));
     for (address, headers, why) in [
-        ("ftp://x/", vec![], "colon"),
+        ("ftp://x/", vec![], "begins with"),
+        ("collector:4317", vec![], "begins with"),
         ("http://127.0.0.1:4318/?a=b", vec![], "query"),
         ("http://127.0.0.1:4318", vec![("content-type", "a")], "what is sent how"),
         ("http://127.0.0.1:4318", vec![("a b", "a")], "no name"),
@@ -312,14 +376,14 @@ async fn a_policy_that_forbids_it_keeps_everything_here() {
 async fn much_is_sent_in_parts_and_over_a_restart() {
     let collector = Collector::new();
     let (mut node, olivia) = house(to(&collector, &[])).await;
-    for _ in 0..MAX_SPANS + 1 {
+    for _ in 0..MAX_ENTRIES + 1 {
         write(&node, &olivia).await;
     }
     node.kill();
     node.revive().await.expect("it starts");
-    assert_eq!(round(&node).await.sent, MAX_SPANS as u64 + 1);
+    assert_eq!(round(&node).await.sent, MAX_ENTRIES + 1);
     let parts: Vec<usize> = collector.requests().iter().map(|request| Collector::seen(&request.body).len()).collect();
-    assert_eq!(parts, [MAX_SPANS, 1]);
+    assert_eq!(parts, [MAX_ENTRIES as usize, 1]);
     // Nobody is sent anything any more, and later somebody is again: what happened meanwhile is sent, if it is not too old.
     node.trace_to(None);
     node.restart().await;
@@ -327,5 +391,44 @@ async fn much_is_sent_in_parts_and_over_a_restart() {
     write(&node, &olivia).await;
     node.trace_to(Some(to(&collector, &[])));
     node.restart().await;
-    assert_eq!(round(&node).await.sent, 1);
+    assert_eq!(round(&node).await, sent(1, 0));
+    // Another receiver begins anew, and owes nothing to the one before.
+    write(&node, &olivia).await;
+    collector.answers([(503, "retry-after: 3000\n\n")]);
+    assert!(round(&node).await.failed);
+    let other = Collector::new();
+    node.trace_to(Some(to(&other, &[])));
+    node.restart().await;
+    assert_eq!((round(&node).await, view(&node).row.map(|row| row.attempts)), (Round::default(), Some(0)));
+    write(&node, &olivia).await;
+    assert_eq!(round(&node).await, sent(1, 0));
+    assert_eq!(other.spans().len(), 1);
+    // Who restarts a node does not want to wait for what failed before.
+    write(&node, &olivia).await;
+    other.answers([(503, "retry-after: 3000\n\n")]);
+    assert!(round(&node).await.failed);
+    assert_eq!(round(&node).await, Round::default(), "it is put off");
+    node.restart().await;
+    assert_eq!(round(&node).await, sent(1, 0));
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_keeps_nothing_from_being_sent() {
+    let collector = Collector::new();
+    let (mut node, olivia) = house(to(&collector, &[])).await;
+    node.expect_damage();
+    for _ in 0..3 {
+        write(&node, &olivia).await;
+    }
+    let store = node.home().store();
+    node.kill();
+    let sql = rusqlite::Connection::open(&store).expect("it opens");
+    let settled = "SELECT max(seq) FROM ledger_entry WHERE kind = 'action.settled'";
+    let changed = sql.execute(&format!("UPDATE ledger_entry SET body = '{{\"x\":1}}' WHERE seq = ({settled})"), []);
+    assert_eq!(changed.expect("changed"), 1);
+    drop(sql);
+    node.revive().await.expect("it starts");
+    assert_eq!(round(&node).await, sent(2, 0));
+    write(&node, &olivia).await;
+    assert_eq!(round(&node).await, sent(1, 0));
 }

@@ -44,6 +44,13 @@ async fn an_answer_without_end_is_read_to_its_limit() {
 }
 
 #[tokio::test]
+async fn an_answer_that_drips_behind_its_status_is_an_answer() {
+    let drips = Server::answering("HTTP/1.1 200 X\r\nContent-Length: 100000\r\n\r\nx", Then::Wait);
+    let sent = send(report(&drips.at("/"), &[])).await.unwrap();
+    assert_eq!((sent.status, sent.body), (200, b"x".to_vec()));
+}
+
+#[tokio::test]
 async fn nothing_else_is_sent_than_what_was_permitted() {
     let trap = Trap::new();
     let address = format!("http://127.0.0.1:{}/", trap.port());

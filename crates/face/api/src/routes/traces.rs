@@ -30,7 +30,8 @@ pub(crate) async fn show(visit: Visit) -> Result<Json<TracesRecord>, Refused> {
         sent_at: text(row.sent_at),
         behind,
         failing_since: text(row.failing_since),
-        next_at: text(row.next_at),
+        // While a batch is under way, it is there for a node that dies.
+        next_at: text(row.next_at.filter(|_| row.failing_since.is_some())),
         dropped: row.dropped,
         dropped_at: text(row.dropped_at),
         why: row.why,

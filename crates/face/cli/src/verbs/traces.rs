@@ -20,9 +20,10 @@ fn view(traces: &TracesRecord, looks: Looks) -> String {
     let Some(to) = &traces.to else {
         return "They are sent to nobody. `url` in `[traces]` of steward.toml names a receiver.\n".to_owned();
     };
-    let state = match &traces.failing_since {
-        Some(_) => Word::new("failing", Ink::Bad),
-        None => Word::new("good", Ink::Good),
+    let state = match (&traces.failing_since, &traces.why) {
+        (Some(_), _) => Word::new("failing", Ink::Bad),
+        (None, Some(_)) => Word::new("some were dropped", Ink::Warn),
+        (None, None) => Word::new("good", Ink::Good),
     };
     let at = |at: &Option<String>| Word::from(at.as_deref().unwrap_or_default());
     facts(
