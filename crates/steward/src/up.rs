@@ -279,10 +279,48 @@ fn start_logging(filter: &str, logs: &Logs) -> Result<()> {
     let filter = filter.add_directive("rmcp=off".parse().expect("a directive"));
     let people = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(Told(logs.clone()))
         .with_filter(filter);
     tracing_subscriber::registry().with(people).with(logs.layer()).init();
     Ok(())
+}
+
+/// Standard error, where nothing is told that the node holds secret: a line at a time.
+#[derive(Clone)]
+struct Told(Logs);
+
+/// A line that is being written.
+struct ToldLine {
+    logs: Logs,
+    text: Vec<u8>,
+}
+
+impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for Told {
+    type Writer = ToldLine;
+
+    fn make_writer(&'a self) -> ToldLine {
+        ToldLine { logs: self.0.clone(), text: Vec::new() }
+    }
+}
+
+impl std::io::Write for ToldLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for ToldLine {
+    fn drop(&mut self) {
+        let text = self.logs.without_secrets(&String::from_utf8_lossy(&self.text));
+        let text = text.unwrap_or_else(|| "a line is not shown: it cannot be told what is secret in it\n".to_owned());
+        // Nobody need listen.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
 }
 
 /// Where the node is found: by its first name, if it speaks TLS and has one, since its certificate is for that.
