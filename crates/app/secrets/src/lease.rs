@@ -225,7 +225,7 @@ pub async fn issue(
     }
     let done = context.commit(change).await?;
     if let Some(made) = made {
-        made.is_leased();
+        made.keep();
     }
     let lease = LeaseRow { entry_seq: done.recorded.seq, ..lease };
     Ok(Has { needs: vec![lacks.as_it_is, lease.guard()], lease: lease.id })

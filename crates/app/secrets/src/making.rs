@@ -119,7 +119,7 @@ impl Made {
     }
 
     /// It is on record with its lease.
-    pub(crate) fn is_leased(mut self) {
+    pub(crate) fn keep(mut self) {
         self.is_leased = true;
     }
 }

@@ -202,7 +202,8 @@ async fn the_process_that_was_given_one_is_gone_before_that_is_ended() {
     read(&mut agent).await;
     let mut given = tokens.lock().expect("no holder of this lock panics").clone();
     let mut living = maker.living();
-    (given.sort(), living.sort());
+    given.sort();
+    living.sort();
     assert_eq!((given.len(), &given), (2, &living));
     assert_eq!(node.worker().alive(), 3, "the agent, the node's, and the run's");
     let lease = leases(&node, &id).pop().expect("one");
