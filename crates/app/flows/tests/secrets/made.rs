@@ -295,8 +295,31 @@ async fn a_run_that_ends_while_its_secret_is_made_does_not_wait_and_leaves_nothi
     maker.mend();
     // What it was making is ended, and once more when nothing can be at work any more.
     assert_eq!(round(&node).await.ended, 1);
-    assert_eq!(maker.living(), [] as [String; 0]);
+    assert_eq!((maker.living(), made(&node).len()), (Vec::new(), 1), "as of a process that died");
     later(&node, UNCERTAIN_FOR_S);
+    nothing_is_left(&node, &maker, "it is over").await;
+}
+
+#[tokio::test]
+async fn whoever_gives_up_waiting_leaves_nothing_half_made() {
+    let maker = Maker::new();
+    maker.first("if [ $does = make ]; then touch $folder/begun; while [ ! -e $folder/go ]; do sleep 0.02; done; fi");
+    let (node, olivia, keys) = house(&maker).await;
+    let (id, agent) = run(&node, &olivia, "reader").await;
+    tokio::select! {
+        biased;
+        asked = ask(&node, &id) => panic!("it is not made yet: {asked:?}"),
+        () = async { while !maker.has("begun") { tokio::task::yield_now().await } } => {}
+    }
+    assert_eq!(round(&node).await, RoundEnded::default(), "it is still being made");
+    assert_eq!(maker.count("end"), 0);
+    maker.go();
+    while leases(&node, &id).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    ask(&node, &id).await.expect("an answer");
+    assert_eq!((maker.count("make"), keys.all()), (1, maker.living()));
+    end(&node, &id, &agent).await;
     nothing_is_left(&node, &maker, "it is over").await;
 }
 
