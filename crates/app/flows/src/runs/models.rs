@@ -372,13 +372,15 @@ impl Runner {
         let action = action.with_arguments(request.digest());
         let question = self.question(&who.caller, action.clone(), model);
         let id = question.id.clone();
+        let made = self.made_before(&who, &action, &question, model).await?;
         // One at a time: no two read the same budgets. The store's guard holds that, too.
         let _turn = self.model_turn.lock().await;
         let granted = context.decide(&who.caller, question, &steward_store::Refusal::default()).await?;
         let granted = granted.map_err(|(denial, noted)| noted.tell(Error::from(&denial)))?;
-        let leases = match &who.run {
-            Some(standing) => self.leased(standing, &action, model.secret.as_deref()).await?,
-            None => {
+        let leases = match (made, &who.run) {
+            (Some(leases), _) => leases,
+            (None, Some(standing)) => self.leased(standing, &action, model.secret.as_deref()).await?,
+            (None, None) => {
                 let needs = self.granted(&who.agent, &who.caller, &action, model.secret.as_deref()).await?;
                 Leases { needs, ..Leases::default() }
             }
@@ -447,6 +449,23 @@ impl Runner {
             model: model.clone(),
         };
         Ok(Begun { warrant: done.warrant, action, request, provider, secrets, ends })
+    }
+
+    /// The lease of a secret that is made, if policy lets the model be asked: a program takes a while, and nobody else is to wait for it.
+    async fn made_before(
+        &self,
+        who: &Who,
+        action: &Action,
+        question: &Question,
+        model: &ModelRow,
+    ) -> Result<Option<Leases>, Error> {
+        let (Some(standing), Some(secret)) = (&who.run, model.secret.as_deref()) else { return Ok(None) };
+        let context = &self.context;
+        let may = !context.halt().is_halted && context.policy().engine.weigh(question).could_be_allowed();
+        if !may || !self.keeper.is_made(secret) {
+            return Ok(None);
+        }
+        self.leased(standing, action, [secret]).await.map(Some)
     }
 
     async fn carry_out(self: Arc<Self>, begun: Begun, live: Option<Arc<Live>>) -> Result<Said, Failed> {

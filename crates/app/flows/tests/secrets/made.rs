@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use steward_app_flows::runs::Asking;
+use steward_app_models::NewModel;
 use steward_app_secrets::{
     self as secrets, FAILURES_BEFORE_ALERT, MadeRow, MadeState, REST_AFTER_FAILURE_S, RoundEnded, UNCERTAIN_FOR_S,
     Value as Holds,
@@ -298,6 +299,42 @@ async fn a_run_that_ends_while_its_secret_is_made_does_not_wait_and_leaves_nothi
     assert_eq!((maker.living(), made(&node).len()), (Vec::new(), 1), "as of a process that died");
     later(&node, UNCERTAIN_FOR_S);
     nothing_is_left(&node, &maker, "it is over").await;
+}
+
+#[tokio::test]
+async fn a_slow_generator_keeps_nobody_else_waiting() {
+    let maker = Maker::new();
+    maker.first("if [ $does = make ]; then touch $folder/begun; while [ ! -e $folder/go ]; do sleep 0.02; done; fi");
+    let (node, olivia, keys) = house(&maker).await;
+    let (provider, plain) = provider().await;
+    let model = NewModel {
+        name: "plain".to_owned(),
+        wire: "openai".to_owned(),
+        url: provider.url.clone(),
+        secret: Some("maker".to_owned()),
+        ..NewModel::default()
+    };
+    steward_app_models::add(node.context(), &node.admin().await, &model).await.expect("added");
+    let (one, reader) = run(&node, &olivia, "reader").await;
+    let (two, other) = run(&node, &olivia, "other").await;
+    let meanwhile = async {
+        while !maker.has("begun") {
+            tokio::task::yield_now().await;
+        }
+        let question = json!({"model": "plain", "messages": [{"role": "user", "content": "hi"}]});
+        node.runner().chat(Asking::Run(two.clone(), None), question).await.expect("an answer");
+        assert_eq!(
+            (keys.all().len(), plain.all()),
+            (0, vec!["the-makers-own-key".to_owned()]),
+            "the other waits still"
+        );
+        maker.go();
+    };
+    let (asked, ()) = tokio::join!(ask(&node, &one), meanwhile);
+    asked.expect("an answer");
+    end(&node, &one, &reader).await;
+    end(&node, &two, &other).await;
+    nothing_is_left(&node, &maker, "both are over").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Servers of tools whose secret is made for each lease: a connection for each, which is over when that is.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use steward_app_secrets::{self as secrets, MadeRow, RoundEnded, UNCERTAIN_FOR_S, Value as Holds};
@@ -13,7 +16,7 @@ use steward_worker::Worker as _;
 use crate::{
     common::{MINUTE, READ, end, ends, entries, leases, put, read, run, wiki},
     maker::Maker,
-    server::{Server, read_page},
+    server::{Server, read_page, soon},
 };
 
 /// A node with an operator, two agents, and the secret `wiki` that the generator makes.
@@ -209,9 +212,12 @@ async fn the_process_that_was_given_one_is_gone_before_that_is_ended() {
     let lease = leases(&node, &id).pop().expect("one");
     secrets::revoke_lease(node.context(), &admin, &lease.id, "enough").await.expect("revoked");
     assert_eq!(round(&node).await.ended, 1);
-    while node.worker().alive() != 2 {
-        tokio::task::yield_now().await;
-    }
+    soon("an end", async {
+        while node.worker().alive() != 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     end(&node, &id, &agent).await;
     node.runner().gateway.remove(&admin, "wiki").await.expect("removed");
     round(&node).await;
