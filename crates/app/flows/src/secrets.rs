@@ -16,6 +16,9 @@ use tokio::time::timeout;
 
 use crate::runs::Runner;
 
+/// How often it is looked whether something is still being made.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// How long a node that stops may take to end what was made.
 const END_MADE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -85,6 +88,10 @@ impl Runner {
     /// Ends whatever generators made, when the node stops; the next start goes on with what is not ended in time.
     pub(crate) async fn end_all_made(&self) {
         let ends = async {
+            // Of a run that is over: it is ended once it is made.
+            while self.generators.are_making() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
             for generator in self.generators.names() {
                 loop {
                     match self.end_made(generator.as_str()).await {

@@ -64,6 +64,15 @@ pub(crate) struct Answer {
     pub(crate) id: Option<String>,
 }
 
+/// Why it made nothing.
+#[derive(Debug)]
+pub(crate) struct NotMade {
+    /// How, for whoever asked.
+    pub(crate) how: String,
+    /// What it said of it, for the record: an agent need not know what stands behind the node.
+    pub(crate) error: Option<String>,
+}
+
 /// What it prints.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,8 +138,7 @@ impl Generator {
     ///
     /// # Errors
     /// Why it made nothing that can be used, in words that hold nothing of it.
-    pub(crate) fn answer(&self, keeper: &Keeper, secret: &Label, ended: PlainEnded) -> Result<Answer, String> {
-        let name = &self.name;
+    pub(crate) fn answer(&self, keeper: &Keeper, secret: &Label, ended: PlainEnded) -> Result<Answer, NotMade> {
         let PlainEnded { end, said: _, printed } = ended;
         let raw = printed.map(|printed| printed.0);
         // An array of the same values would be read as one, too.
@@ -148,18 +156,23 @@ impl Generator {
         }
         if end != PlainEnd::Exited(0) {
             let error = read.as_ref().and_then(|read| read.error.as_ref()).map(|text| shown(keeper, &text.0));
-            return Err(match error {
-                Some(error) if !error.is_empty() => format!("{}: {error}", self.how(&end)),
-                _ => self.how(&end),
-            });
+            return Err(NotMade { how: self.how(&end), error: error.filter(|error| !error.is_empty()) });
         }
-        let Some(read) = &read else {
-            return Err(match raw {
-                None => format!("the generator `{name}` printed more than {MAX_PRINTED_BYTES} bytes"),
-                Some(_) => format!("the generator `{name}` printed something else than {{\"value\": …, \"id\": …}}"),
+        self.value(secret, raw.is_some(), read.as_ref()).map_err(|how| NotMade { how, error: None })
+    }
+
+    /// The value that it printed, and what it calls it.
+    fn value(&self, secret: &Label, is_whole: bool, read: Option<&Printed>) -> Result<Answer, String> {
+        let name = &self.name;
+        let Some(read) = read else {
+            return Err(match is_whole {
+                false => format!("the generator `{name}` printed more than {MAX_PRINTED_BYTES} bytes"),
+                true => format!("the generator `{name}` printed something else than {{\"value\": …, \"id\": …}}"),
             });
         };
-        let Some(value) = value else { return Err(format!("the generator `{name}` printed no `value`")) };
+        let Some(value) = read.value.as_ref().map(|text| &text.0) else {
+            return Err(format!("the generator `{name}` printed no `value`"));
+        };
         let value = fitting_made(secret.as_str(), value).map_err(|error| match error {
             KeeperError::Unusable(_, why) => format!("the value that the generator `{name}` printed {why}"),
             _ => format!("the generator `{name}` printed no value that can be used"),

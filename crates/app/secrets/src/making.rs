@@ -28,7 +28,7 @@ use steward_store::{Change, Guard, Reader, StoreError};
 use steward_worker::{EffectError, Plain, PlainEnd, PlainEnded};
 
 use crate::{
-    generator::{Generator, MAX_WHY_CHARS, shown},
+    generator::{Generator, MAX_WHY_CHARS, NotMade, shown},
     lease::{Asks, Lacks},
     rows::{self, MadeFor, MadeRow, MadeState, SecretRow},
 };
@@ -195,6 +195,11 @@ impl Generators {
         self.slots.keys().cloned().collect()
     }
 
+    /// Whether something is being made just now.
+    pub fn are_making(&self) -> bool {
+        !self.making.lock().expect("no holder of this lock panics").is_empty()
+    }
+
     /// That there is such a generator.
     ///
     /// # Errors
@@ -340,7 +345,7 @@ impl Generators {
         mishap::at("secret.made").map_err(Error::broken)?;
         let answer = match ran {
             Ok(ended) => slot.generator.answer(keeper, &row.secret, ended),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(NotMade { how: error.to_string(), error: None }),
         };
         match answer {
             Ok(answer) => {
@@ -348,7 +353,8 @@ impl Generators {
                 let row = MadeRow { state: MadeState::Made, maker_id: answer.id, ..row };
                 Ok(Made { row, keeper: keeper.clone(), is_leased: false, _making: making })
             }
-            Err(why) => {
+            Err(NotMade { how, error }) => {
+                let why = error.map_or_else(|| how.clone(), |error| format!("{how}: {error}"));
                 let now = context.now();
                 *slot.rests_until.lock().expect("no holder of this lock panics") =
                     Some(now.plus_ms(REST_AFTER_FAILURE_S * 1_000));
@@ -367,7 +373,7 @@ impl Generators {
                     "a secret could not be made"
                 );
                 settle(context, kind::SECRET_NOT_MADE, &row, &attempt, |change| change.row(over.row())).await?;
-                Err(slot.not_made(&row, &why))
+                Err(slot.not_made(&row, &how))
             }
         }
     }

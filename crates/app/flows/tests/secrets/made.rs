@@ -338,6 +338,36 @@ async fn a_slow_generator_keeps_nobody_else_waiting() {
 }
 
 #[tokio::test]
+async fn a_node_that_stops_ends_what_was_being_made() {
+    let maker = Maker::new();
+    maker.first("if [ $does = make ]; then touch $folder/begun; while [ ! -e $folder/go ]; do sleep 0.02; done; fi");
+    let (mut node, olivia, _) = house(&maker).await;
+    let (id, agent) = run(&node, &olivia, "reader").await;
+    let runner = std::sync::Arc::clone(node.runner());
+    let question = json!({"model": "fast", "messages": [{"role": "user", "content": "hi"}]});
+    let asked = tokio::spawn(async move { runner.chat(Asking::Run(id, None), question).await });
+    while !maker.has("begun") {
+        tokio::task::yield_now().await;
+    }
+    agent.exit(0);
+    let goes_on = async {
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        maker.go();
+    };
+    tokio::join!(node.stop(), goes_on);
+    assert!(asked.await.expect("it ended").is_err());
+    while maker.ever().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(maker.living(), [] as [String; 0]);
+    node.revive().await.expect("it starts");
+    later(&node, UNCERTAIN_FOR_S);
+    nothing_is_left(&node, &maker, "it is over").await;
+}
+
+#[tokio::test]
 async fn whoever_gives_up_waiting_leaves_nothing_half_made() {
     let maker = Maker::new();
     maker.first("if [ $does = make ]; then touch $folder/begun; while [ ! -e $folder/go ]; do sleep 0.02; done; fi");
@@ -369,12 +399,13 @@ async fn a_generator_that_makes_nothing_is_not_the_agents_doing() {
     maker.first("if [ $does = make ]; then make; echo '{\"error\":\"no room for roles\"}'; exit 3; fi");
     let error = ask(&node, &id).await.expect_err("it is not made");
     assert_eq!(error.code, "SECRET_NOT_MADE");
-    assert!(error.message.contains("ended with 3: no room for roles"), "{error}");
+    assert!(error.message.contains("ended with 3;") && !error.message.contains("no room"), "{error}");
     assert_eq!((keys.all().len(), leases(&node, &id).len()), (0, 0));
     assert_eq!(node.run(&id).state.spent, Default::default());
     let body = entries(&node, kind::SECRET_NOT_MADE).pop().expect("it is on record");
     let outcome = body.outcome.expect("how it ended");
     assert_eq!((outcome.success, outcome.error_type.as_deref()), (false, Some("SECRET_NOT_MADE")));
+    assert_eq!(outcome.error_message.as_deref(), Some("the generator `roles` ended with 3: no room for roles"));
     // Whoever tries in a loop starts no program each time.
     assert_eq!(ask(&node, &id).await.expect_err("a moment later").code, "SECRET_NOT_MADE");
     assert_eq!(maker.count("make"), 1);
