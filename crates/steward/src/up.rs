@@ -49,6 +49,9 @@ const TELL_EVERY_MS: u64 = 1_000;
 /// How often it is looked for spans to send.
 const SEND_EVERY_MS: u64 = 5_000;
 
+/// How often it is looked for what generators are to end.
+const END_EVERY_MS: u64 = 1_000;
+
 /// Every how many rounds of that it is looked for alerts.
 const ALERTS_EVERY: u64 = 15;
 
@@ -124,6 +127,7 @@ pub(crate) fn settings(home: &Home, configuration: &Configuration) -> Result<Set
         keeper: configuration.keeper(std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into))?,
         hooks: configuration.hooks()?,
         traces: configuration.traces()?,
+        generators: configuration.generators()?,
         worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
     })
 }
@@ -207,7 +211,9 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
         .names()
         .into_iter()
         .map(|name| tokio::spawn(tell_until(Arc::clone(&opened.runner), name, stopping.clone())));
-    let mut telling: Vec<_> = telling.collect();
+    let generators = opened.runner.generators.names().into_iter();
+    let ending = generators.map(|name| tokio::spawn(end_until(Arc::clone(&opened.runner), name, stopping.clone())));
+    let mut telling: Vec<_> = telling.chain(ending).collect();
     if opened.runner.traces.are_sent() {
         telling.push(tokio::spawn(send_until(Arc::clone(&opened.runner), stopping.clone())));
     }
@@ -450,6 +456,19 @@ async fn send_until(runner: Arc<Runner>, mut stopping: watch::Receiver<bool>) {
                 false
             }
         };
+    }
+}
+
+/// Ends what one generator made and what is over.
+async fn end_until(runner: Arc<Runner>, generator: Label, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(Duration::from_millis(END_EVERY_MS)) => {}
+        }
+        if let Err(error) = runner.end_made(generator.as_str()).await {
+            tracing::error!(generator = generator.as_str(), %error, context = error.context(), "what a generator made could not be looked after");
+        }
     }
 }
 

@@ -386,9 +386,10 @@ impl Slot {
         body: Vec<u8>,
     ) -> Result<(Message, Option<u64>), Failed> {
         match &self.hook.to {
-            To::Command(argv) => {
-                Ok((Message::Plain(Plain { argv: argv.clone(), event: event.to_owned(), input: body }), None))
-            }
+            To::Command(argv) => Ok((
+                Message::Plain(Plain { argv: argv.clone(), event: event.to_owned(), input: body, ..Plain::default() }),
+                None,
+            )),
             To::Web { target, secret, .. } => {
                 let taken = keeper
                     .take(secret.as_str())

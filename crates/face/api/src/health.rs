@@ -15,7 +15,7 @@ use crate::{
 const ANSWERS_WITHIN_S: u64 = 5;
 
 /// The parts, in the order in which they are told.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "store",
     "disk",
     "ledger",
@@ -24,6 +24,7 @@ const PARTS: [&str; 12] = [
     "effects",
     "sandboxes",
     "models",
+    "secrets",
     "hooks",
     "traces",
     "background",
@@ -93,6 +94,10 @@ fn says(node: &Node, part: &str) -> String {
         "effects" => "none is stuck, none is unknown".to_owned(),
         "sandboxes" => node.runner.sandbox(),
         "models" => format!("{} were asked since the start", node.runner.breakers().len()),
+        "secrets" => {
+            let generators = node.runner.generators.names().len();
+            format!("{generators} generators are set up, what they made ends with its leases")
+        }
         "hooks" => format!("{} are set up, none fails", node.runner.hooks.names().len()),
         "traces" => match node.runner.traces.view(context) {
             Err(error) => error.to_string(),
