@@ -139,7 +139,7 @@ impl Generator {
     /// # Errors
     /// Why it made nothing that can be used, in words that hold nothing of it.
     pub(crate) fn answer(&self, keeper: &Keeper, secret: &Label, ended: PlainEnded) -> Result<Answer, NotMade> {
-        let PlainEnded { end, said: _, printed } = ended;
+        let PlainEnded { end, printed, .. } = ended;
         let raw = printed.map(|printed| printed.0);
         // An array of the same values would be read as one, too.
         let object = raw.as_ref().filter(|bytes| bytes.trim_ascii_start().starts_with(b"{"));

@@ -28,7 +28,7 @@ use steward_store::{Change, Guard, Reader, StoreError};
 use steward_worker::{EffectError, Plain, PlainEnd, PlainEnded};
 
 use crate::{
-    generator::{Generator, MAX_WHY_CHARS, NotMade, shown},
+    generator::{Generator, MAX_WHY_CHARS, NotMade},
     lease::{Asks, Lacks},
     rows::{self, MadeFor, MadeRow, MadeState, SecretRow},
 };
@@ -554,7 +554,10 @@ impl Slot {
         let attempt = match self.run(done.warrant, action, plain).await? {
             Ok(PlainEnded { end: PlainEnd::Exited(0), .. }) => Attempt { status: Some(0), failed: None },
             Ok(ended) => {
-                let (how, said) = (self.generator.how(&ended.end), shown(keeper, &ended.said));
+                let (how, said) = (
+                    self.generator.how(&ended.end),
+                    keeper.all().map(|known| ended.said_without(&known)).unwrap_or_default(),
+                );
                 let why = if said.is_empty() { how } else { format!("{how}: {said}") };
                 let status = match ended.end {
                     PlainEnd::Exited(code) => Some(code.into()),

@@ -28,7 +28,10 @@ mod keystore;
 mod made;
 mod sealed;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use steward_clock::Dice;
@@ -95,6 +98,8 @@ struct Parts {
     engines: [Engine; 2],
     made: Made,
     unlocked_by: String,
+    /// The secrets that were asked for last, and how each may be written.
+    written: Mutex<(Secrets, Secrets)>,
 }
 
 impl Keeper {
@@ -105,7 +110,8 @@ impl Keeper {
         let cipher = key.map(|key| Cipher::new(&key));
         let keystore = Engine::Keystore(Keystore::new(place.namespace, cipher));
         let files = Engine::Files(Files { folder: place.secrets });
-        Self(Arc::new(Parts { engines: [keystore, files], made: Made::default(), unlocked_by: unlock.in_words() }))
+        let (made, unlocked_by, written) = (Made::default(), unlock.in_words(), Mutex::default());
+        Self(Arc::new(Parts { engines: [keystore, files], made, unlocked_by, written }))
     }
 
     fn keystore(&self) -> &Keystore {
@@ -237,7 +243,12 @@ impl Keeper {
         for engine in &self.0.engines {
             all = all.with(&engine.all()?);
         }
-        Ok(all.however_written())
+        // They are asked for with each line of the log and each call of a tool, and are the same nearly always.
+        let mut written = self.0.written.lock().expect("no holder of this lock panics");
+        if written.0 != all {
+            *written = (all.clone(), all.however_written());
+        }
+        Ok(written.1.clone())
     }
 }
 

@@ -31,7 +31,10 @@ use rustix::{
 };
 use steward_naming::visible;
 use steward_permit::{Action, ResourceKind, Warrant};
-use steward_seal::{Digest, secret::Secret};
+use steward_seal::{
+    Digest,
+    secret::{Secret, Secrets},
+};
 use zeroize::Zeroizing;
 
 use crate::error::EffectError;
@@ -88,8 +91,10 @@ pub enum PlainEnd {
 pub struct PlainEnded {
     /// How.
     pub end: PlainEnd,
-    /// The first line of its standard error, shortened and printable.
+    /// The first line of its standard error, as it came: [`PlainEnded::said_without`] is what may be shown of it.
     pub said: String,
+    /// Whether there was more than is kept.
+    pub said_more: bool,
     /// What it printed, as far as it is read; none: it printed more.
     pub printed: Option<Printed>,
 }
@@ -101,6 +106,15 @@ pub struct Printed(pub Zeroizing<Vec<u8>>);
 impl fmt::Debug for Printed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+impl PlainEnded {
+    /// What may be shown of what it said: shortened, printable, and without these secrets, which it may have been given, or read.
+    pub fn said_without(&self, known: &Secrets) -> String {
+        // A secret at the end of what was cut is not whole, and is not known by itself.
+        let begun = if self.said_more { known.begun_at_end(&self.said) } else { 0 };
+        visible(&known.scrub(&self.said[..self.said.len() - begun]))
     }
 }
 
@@ -148,9 +162,10 @@ impl Plain {
         let broken = |source: io::Error| EffectError::Broken { doing: "look after a program that it told", source };
         let (end, says) = watch(&mut ending, says, most).map_err(broken)?;
         let [said, printed] = says;
+        let said_more = said.is_more;
         let said = String::from_utf8_lossy(&said.kept);
-        let said = visible(said.trim().lines().next().unwrap_or_default());
-        Ok(PlainEnded { end, said, printed: (!printed.is_more).then_some(Printed(printed.kept)) })
+        let said = said.trim().lines().next().unwrap_or_default().to_owned();
+        Ok(PlainEnded { end, said, said_more, printed: (!printed.is_more).then_some(Printed(printed.kept)) })
     }
 
     fn start(&self, program: &str) -> Result<(Child, [Says; 2]), EffectError> {
@@ -285,7 +300,7 @@ mod tests {
 
     use steward_permit::{Action, ResourceKind};
 
-    use steward_seal::secret::Secret;
+    use steward_seal::secret::{Secret, Secrets};
 
     use super::{MAX_PLAIN_INPUT_BYTES, MAX_PLAIN_SAID_BYTES, Plain, PlainEnd, PlainEnded, Printed};
     use crate::{
@@ -324,7 +339,12 @@ mod tests {
         let ended = run(&shell(&script), LONG).expect("it ran");
         assert_eq!(
             ended,
-            PlainEnded { end: PlainEnd::Exited(0), said: String::new(), printed: Some(Printed::default()) }
+            PlainEnded {
+                end: PlainEnd::Exited(0),
+                said: String::new(),
+                said_more: false,
+                printed: Some(Printed::default())
+            }
         );
         let told = std::fs::read_to_string(&file).expect("it wrote");
         let lines: Vec<&str> = told.lines().collect();
@@ -343,10 +363,26 @@ mod tests {
     fn how_it_ended_is_told() {
         let failed = run(&shell("echo 'no such\u{7} pager' >&2; exit 3"), LONG).expect("it ran");
         assert_eq!(failed.end, PlainEnd::Exited(3));
-        assert!(failed.said.contains("no such") && !failed.said.contains('\u{7}'), "{failed:?}");
+        let shown = failed.said_without(&Secrets::default());
+        assert!(shown.contains("no such") && !shown.contains('\u{7}'), "{failed:?}");
         assert_eq!(run(&shell("kill -9 $$"), LONG).expect("it ran").end, PlainEnd::Signalled(9));
         let reads_nothing = Plain { input: vec![b'x'; MAX_PLAIN_INPUT_BYTES], ..shell("exec <&-; exit 0") };
         assert_eq!(run(&reads_nothing, LONG).expect("it ran").end, PlainEnd::Exited(0));
+    }
+
+    #[test]
+    fn what_it_says_is_shown_without_secrets_however_it_is_cut() {
+        let secret = "s\u{e9}cret-of-the-node-0123456789";
+        let known = Secrets::of([Secret::new(secret)]);
+        let ended = run(&shell(&format!("echo 'boom {secret} bang' >&2; exit 3")), LONG).expect("it ran");
+        assert_eq!(ended.said_without(&known), "boom [secret] bang");
+        for before in 200..MAX_PLAIN_SAID_BYTES {
+            let says = shell(&format!("printf '%{before}s{secret} and more' x >&2; exit 3"));
+            if before % 8 == 0 {
+                let shown = run(&says, LONG).expect("it ran").said_without(&known);
+                assert!(!shown.contains("cret-"), "{before}: {shown}");
+            }
+        }
     }
 
     #[test]

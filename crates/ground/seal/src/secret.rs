@@ -10,7 +10,7 @@
 //!
 //! Deliberately absent: where secrets are kept (`keeper`'s), and guessing what may be one.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD, prelude::BASE64_URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
@@ -75,9 +75,9 @@ fn escapes(text: &str) -> Vec<String> {
     all
 }
 
-/// Secrets that are known, to be kept out of what is shown.
-#[derive(Debug, Clone, Default)]
-pub struct Secrets(Vec<Secret>);
+/// Secrets that are known, to be kept out of what is shown. Cheap to clone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Secrets(Arc<[Secret]>);
 
 impl Secrets {
     /// These secrets; the longest come first, so that one which holds another is taken out whole.
@@ -86,13 +86,13 @@ impl Secrets {
             secrets.into_iter().filter(|secret| secret.reveal().len() >= MIN_SCRUBBED_BYTES).collect();
         secrets.sort_by(|a, b| b.reveal().len().cmp(&a.reveal().len()).then_with(|| a.reveal().cmp(b.reveal())));
         secrets.dedup();
-        Self(secrets)
+        Self(secrets.into())
     }
 
     /// These and those.
     #[must_use]
     pub fn with(&self, others: &Self) -> Self {
-        Self::of(self.0.iter().chain(&others.0).cloned())
+        Self::of(self.0.iter().chain(&*others.0).cloned())
     }
 
     /// Whether there are none.
@@ -103,7 +103,7 @@ impl Secrets {
     /// The text without them.
     pub fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut scrubbed = Cow::Borrowed(text);
-        for secret in &self.0 {
+        for secret in &*self.0 {
             if scrubbed.contains(secret.reveal()) {
                 scrubbed = Cow::Owned(scrubbed.replace(secret.reveal(), SCRUBBED));
             }
