@@ -24,7 +24,7 @@ use steward_keeper::Keeper;
 use steward_ledger::{BodyOutcome, kind};
 use steward_naming::{Label, LeaseId, Name, RunId, TraceId, visible};
 use steward_permit::{Action, ResourceKind, Warrant};
-use steward_store::{Change, Guard, Reader, StoreError};
+use steward_store::{Change, Guard};
 use steward_worker::{EffectError, Plain, PlainEnd, PlainEnded};
 
 use crate::{
@@ -391,7 +391,7 @@ impl Generators {
             return Ok(round);
         }
         while round.ended < MAX_ENDED_AT_ONCE {
-            let due = context.store.read(|reader| self.due(reader, context, keeper, Some(name)))?;
+            let due = self.due(context, keeper, Some(name))?;
             let Some(row) = due.into_iter().find(|row| row.next_at <= context.now()) else { break };
             if slot.end_one(context, keeper, row).await? {
                 round.ended += 1;
@@ -405,17 +405,22 @@ impl Generators {
     }
 
     /// What is over and not ended: of one generator, or of all. What was told before and is told again later is among it.
-    fn due(
-        &self,
-        reader: &Reader<'_>,
-        context: &Context,
-        keeper: &Keeper,
-        of: Option<&str>,
-    ) -> Result<Vec<MadeRow>, StoreError> {
+    fn due(&self, context: &Context, keeper: &Keeper, of: Option<&str>) -> Result<Vec<MadeRow>, Error> {
         let now = context.now();
+        let read = || context.store.read(|reader| rows::made(reader, &context.namespace));
+        let mut all = read()?;
+        let left: BTreeSet<LeaseId> = {
+            let making = self.making.lock().expect("no holder of this lock panics");
+            let is_left = |row: &MadeRow| row.state == MadeState::Making && !making.contains(&row.lease);
+            all.iter().map(|made| &made.row).filter(|row| is_left(row)).map(|row| row.lease.clone()).collect()
+        };
+        if !left.is_empty() {
+            // What was made between the two looks is on record as made by now.
+            all = read()?;
+        }
         let is_over = |made: &MadeFor| match made.row.state {
             MadeState::Ending => true,
-            MadeState::Making => !self.making.lock().expect("no holder of this lock panics").contains(&made.row.lease),
+            MadeState::Making => left.contains(&made.row.lease),
             // One that nobody has in memory is of a process that died.
             MadeState::Made => {
                 !made.is_leased
@@ -424,8 +429,7 @@ impl Generators {
                     || keeper.made(made.row.lease.as_str()).is_none()
             }
         };
-        let all = rows::made(reader, &context.namespace)?.into_iter();
-        let of_it = all.filter(|made| of.is_none_or(|name| made.row.generator.as_str() == name));
+        let of_it = all.into_iter().filter(|made| of.is_none_or(|name| made.row.generator.as_str() == name));
         Ok(of_it.filter(is_over).map(|made| made.row).collect())
     }
 
@@ -434,7 +438,7 @@ impl Generators {
     /// # Errors
     /// The store cannot be read.
     pub fn over(&self, context: &Context, keeper: &Keeper, name: &str) -> Result<Vec<LeaseId>, Error> {
-        let due = context.store.read(|reader| self.due(reader, context, keeper, Some(name)))?;
+        let due = self.due(context, keeper, Some(name))?;
         Ok(due.into_iter().map(|row| row.lease).collect())
     }
 
@@ -443,7 +447,7 @@ impl Generators {
     /// # Errors
     /// The store cannot be read.
     pub fn not_ended(&self, context: &Context, keeper: &Keeper) -> Result<Vec<NotEnded>, Error> {
-        let due = context.store.read(|reader| self.due(reader, context, keeper, None))?;
+        let due = self.due(context, keeper, None)?;
         let mut found: BTreeMap<Label, NotEnded> = BTreeMap::new();
         for row in due {
             let is_gone = !self.slots.contains_key(&row.generator);

@@ -660,9 +660,18 @@ impl Runner {
 
     fn provider(&self, model: &ModelRow, leases: &Leases) -> Result<(Provider, Secrets), Error> {
         let known = self.keeper.all().map_err(Error::broken)?;
-        let of_lease = |name: &String| leases.made.get(name).and_then(|lease| self.keeper.made(lease.as_str()));
-        let key = |name: &String| of_lease(name).map_or_else(|| self.keeper.secret(name), Ok);
-        let key = model.secret.as_ref().map(key).transpose();
+        let key = |name: &String| match leases.made.get(name) {
+            // It was ended a moment ago: whoever asks looks again, and is told why.
+            Some(lease) => self.keeper.made(lease.as_str()).ok_or_else(|| {
+                Error::new(
+                    Kind::Stale,
+                    code::STALE,
+                    format!("what was made of the secret `{name}` was ended meanwhile"),
+                )
+            }),
+            None => self.keeper.secret(name).map_err(crate::gateway::no_secret),
+        };
+        let key = model.secret.as_ref().map(key).transpose()?;
         let provider = Provider {
             name: model.name.to_string(),
             wire: match model.wire {
@@ -670,7 +679,7 @@ impl Runner {
                 WireName::Anthropic => WireKind::Anthropic,
             },
             base_url: model.url.clone(),
-            key: key.map_err(crate::gateway::no_secret)?,
+            key,
             upstream: model.upstream.clone(),
         };
         Ok((provider, known))
