@@ -49,6 +49,7 @@ pub(crate) fn check_before_upgrade(globals: &Globals) -> Result<bool> {
     let read = Configuration::read(&home.configuration(), |name| std::env::var(name).ok()).and_then(|configuration| {
         configuration.listen()?;
         configuration.operator()?;
+        configuration.log()?;
         up::settings(&home, &configuration)
     });
     let mut looks = Vec::new();

@@ -29,7 +29,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
-use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{
     configuration::{Configuration, near},
@@ -104,7 +104,7 @@ pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
         certificate: tls.as_ref().map(|tls| tls.told()),
         ..configuration.operations()?
     };
-    start_logging(&configuration.log, &logs)?;
+    start_logging(configuration.log()?, &logs);
     Ok(Plan { home, is_new, configuration, listen, operator, settings, operations, logs, tls })
 }
 
@@ -272,9 +272,7 @@ fn configure(home: &Home, arguments: &UpArgs, is_new: bool) -> Result<Configurat
 }
 
 /// For people on standard error, as they asked for it; into files as `[logs]` has it.
-fn start_logging(filter: &str, logs: &Logs) -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .with_context(|| format!("`log`: `{filter}` is not a filter; write error, warn, info, debug or trace"))?;
+fn start_logging(filter: EnvFilter, logs: &Logs) {
     // The library tells what servers say as they say it, and one may say its secret; what matters of it is told by the node.
     let filter = filter.add_directive("rmcp=off".parse().expect("a directive"));
     let people = tracing_subscriber::fmt::layer()
@@ -282,7 +280,6 @@ fn start_logging(filter: &str, logs: &Logs) -> Result<()> {
         .with_writer(std::io::stderr)
         .with_filter(filter);
     tracing_subscriber::registry().with(people).with(logs.layer()).init();
-    Ok(())
 }
 
 /// Where the node is found: by its first name, if it speaks TLS and has one, since its certificate is for that.
