@@ -140,6 +140,8 @@ impl From<CallError> for Failure {
             CallError::Unreachable { .. } => {
                 Self::unreachable(&error).hint("start it with `steward up`, or name another with --node URL")
             }
+            CallError::Untrusted { .. } => Self::unreachable(&error)
+                .hint("name the authority that it is by with --ca FILE, or the right address with --node URL"),
             CallError::Unreadable(_) => Self::unreachable(&error).hint("name the right one with --node URL"),
             CallError::Malformed { .. } => Self::misused(&error),
             CallError::Declined(_) => Self::refused(&error),
@@ -228,6 +230,10 @@ mod tests {
         let failure = Failure::from(unreachable);
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.hint.unwrap_or_default().contains("steward up"));
+        let untrusted = CallError::Untrusted { address: "https://127.0.0.1:1".into(), reason: "it is over".into() };
+        let failure = Failure::from(untrusted);
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert!(failure.hint.is_some_and(|hint| hint.contains("--ca FILE") && !hint.contains("steward up")));
         assert_eq!(Failure::from(CallError::Unreadable("html".into())).exit, Exit::Unreachable);
         assert_eq!(Failure::from(CallError::Malformed { text: "..".into(), what: "a name" }).exit, Exit::Misused);
     }

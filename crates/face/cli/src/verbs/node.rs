@@ -74,7 +74,7 @@ async fn again_and_again(session: &mut Session) -> Result<(), Failure> {
                 let clear = if looks.is_terminal { CLEAR } else { "" };
                 format!("{clear}{}", status_view(status, &address, looks))
             })?,
-            Err(error @ (CallError::Unreachable { .. } | CallError::Unreadable(_))) => {
+            Err(error @ (CallError::Unreachable { .. } | CallError::Untrusted { .. } | CallError::Unreadable(_))) => {
                 session.show.aside(&Failure::from(error).message);
             }
             Err(error) => return Err(error.into()),
