@@ -1,15 +1,15 @@
-//! What is done on a home whose node does not run: taking a rollback knowingly, and looking before an upgrade.
+//! What is done on a home whose node does not run: taking a rollback knowingly, making a way in, and looking before an upgrade.
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use steward_app_flows::{Look, accept_rollback, check_upgrade};
+use steward_app_flows::{Look, accept_rollback, check_upgrade, rescue as make_way_in};
 use steward_app_node::{
     home::Home,
     system::{SystemClock, SystemDice},
 };
-use steward_cli::{AcceptArgs, Globals};
+use steward_cli::{AcceptArgs, Globals, RescueArgs};
 use steward_wire::{Check, Doctor};
 
 use crate::{configuration::Configuration, invocation::command, up};
@@ -38,6 +38,39 @@ pub(crate) async fn accept(globals: &Globals, arguments: &AcceptArgs) -> Result<
         accepted.kept,
         accepted.new_origin,
         command(home.path()),
+    );
+    Ok(())
+}
+
+/// Makes a log-in key for an administrator, and says what to do with it.
+pub(crate) async fn rescue(globals: &Globals, arguments: &RescueArgs) -> Result<()> {
+    let home = Home::new(globals.home()?);
+    let name = arguments.name.parse().context("NAME")?;
+    let configuration = Configuration::read(&home.configuration(), |name| std::env::var(name).ok())?;
+    let settings = up::settings(&home, &configuration)?;
+    if home.store().exists() {
+        up::hold_against_memory(&home)?;
+    }
+    let (clock, dice) = (Arc::new(SystemClock), Arc::new(SystemDice));
+    let made = make_way_in(&settings, &name, &arguments.reason, clock, dice).await?;
+    let file = home.login_key();
+    if globals.json {
+        let said = json!({
+            "entry": made.entry, "person": name.as_str(), "key": made.key.to_string(), "expires_at": made.expires_at.to_string(),
+            "file": file.display().to_string(),
+        });
+        println!("{said:#}");
+        return Ok(());
+    }
+    println!(
+        "A login key for {name} is in {}: good once, until {}. Entry {} says so.\n\
+         Start the node: {command} up\n\
+         Then log in: {command} login\n\
+         Keys that may be in wrong hands are revoked with: {command} key revoke ID",
+        file.display(),
+        made.expires_at,
+        made.entry,
+        command = command(home.path()),
     );
     Ok(())
 }

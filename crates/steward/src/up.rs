@@ -130,7 +130,7 @@ pub(crate) fn settings(home: &Home, configuration: &Configuration) -> Result<Set
 
 /// A home that does not continue the newest tree head that is remembered on this machine was put back from an older copy, however that was
 /// done: it is opened read-only.
-fn hold_against_memory(home: &Home) -> Result<()> {
+pub(crate) fn hold_against_memory(home: &Home) -> Result<()> {
     match steward_cli::lost_head(home.path()) {
         Ok(Some(note)) => Ok(steward_app_flows::mark_behind(home, &note)?),
         Ok(None) => Ok(()),

@@ -128,6 +128,16 @@ impl Place {
         self.try_up(arguments, &[]).unwrap_or_else(|dead| panic!("the node came up: {dead:?}"))
     }
 
+    /// Starts a node on another machine, as it were: where something else is remembered.
+    ///
+    /// # Panics
+    /// It does not come up.
+    pub(crate) fn up_at(&self, desk: &Path) -> Up {
+        let desk = desk.to_str().expect("text");
+        let started = self.try_up(&[], &[("STEWARD_CONFIG_DIR", desk)]);
+        started.unwrap_or_else(|dead| panic!("the node came up: {dead:?}"))
+    }
+
     /// Starts a node with something in its environment (`STEWARD_MISHAP`, say), which may end it before it is up.
     ///
     /// # Errors
