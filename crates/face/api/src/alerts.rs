@@ -78,6 +78,7 @@ rules! {
     EFFECT_STUCK = "effect-stuck", "effects", "warning", "look at `steward effect list`; a restart settles what nobody works on";
     EFFECTS_UNKNOWN = "effects-unknown", "effects", "warning", "find out what became of each, and say so with `steward effect resolve`";
     NO_SANDBOX = "no-sandbox", "sandboxes", "warning", "see `Sandboxes` in docs/operator.md";
+    KEYSTORE_LOCKED = "keystore-locked", "secrets", "failed", "put back or mend what opens it, then restart the node: see `Secrets` in docs/operator.md";
     BREAKER_OPEN = "breaker-open", "models", "warning", "try `steward model test`, and look at the provider";
     BACKGROUND_SILENT = "background-silent", "background", "failed", "look at the node's log, then restart the node";
     LOG_LINES_DROPPED = "log-lines-dropped", "logs", "warning", "make room for the folder `logs` of the home, or log less";
@@ -178,6 +179,9 @@ fn of_process(node: &Node, now: Timestamp, found: &mut Vec<Firing>) {
     }
     if let Err(why) = node.runner.can_start() {
         found.push(firing(&NO_SANDBOX, why, Some(context.started_at)));
+    }
+    if let Err(why) = node.runner.keeper().unlocked() {
+        found.push(firing(&KEYSTORE_LOCKED, why, Some(context.started_at)));
     }
     for (model, since) in node.runner.open_breakers() {
         let evidence = match since {

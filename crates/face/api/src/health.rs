@@ -15,7 +15,7 @@ use crate::{
 const ANSWERS_WITHIN_S: u64 = 5;
 
 /// The parts, in the order in which they are told.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "store",
     "disk",
     "ledger",
@@ -23,6 +23,7 @@ const PARTS: [&str; 12] = [
     "runs",
     "effects",
     "sandboxes",
+    "secrets",
     "models",
     "hooks",
     "traces",
@@ -92,6 +93,10 @@ fn says(node: &Node, part: &str) -> String {
         "runs" => format!("{} are driven, {} processes", node.runner.driven(), node.runner.processes()),
         "effects" => "none is stuck, none is unknown".to_owned(),
         "sandboxes" => node.runner.sandbox(),
+        "secrets" => match node.runner.keeper().unlocked() {
+            Ok(by) => format!("their keystore is unlocked by {by}"),
+            Err(why) => why.to_owned(),
+        },
         "models" => format!("{} were asked since the start", node.runner.breakers().len()),
         "hooks" => format!("{} are set up, none fails", node.runner.hooks.names().len()),
         "traces" => match node.runner.traces.view(context) {
