@@ -11,6 +11,7 @@ mod offline;
 mod offline_agent;
 mod tls;
 mod up;
+mod writable;
 
 use std::{process::ExitCode, sync::Arc};
 

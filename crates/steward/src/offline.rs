@@ -12,7 +12,7 @@ use steward_app_node::{
 use steward_cli::{AcceptArgs, Globals, RescueArgs};
 use steward_wire::{Check, Doctor};
 
-use crate::{configuration::Configuration, invocation::command, up};
+use crate::{configuration::Configuration, invocation::command, up, writable::refuse_what_everybody_may_write};
 
 /// Records that a rollback is taken, and under which origin the ledger goes on.
 pub(crate) async fn accept(globals: &Globals, arguments: &AcceptArgs) -> Result<()> {
@@ -80,6 +80,7 @@ pub(crate) fn check_before_upgrade(globals: &Globals) -> Result<bool> {
     let home = Home::new(globals.home()?);
     anyhow::ensure!(home.path().is_dir(), "there is no home in `{}`; name one with --home DIR", home.path().display());
     let read = Configuration::read(&home.configuration(), |name| std::env::var(name).ok()).and_then(|configuration| {
+        refuse_what_everybody_may_write(&home)?;
         configuration.listen()?;
         configuration.operator()?;
         configuration.log()?;

@@ -38,6 +38,7 @@ use crate::{
     invocation::command,
     notify::Notifier,
     tls::Tls,
+    writable::refuse_what_everybody_may_write,
 };
 
 /// How often the background looks.
@@ -88,6 +89,7 @@ pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
     steward_worker::pass_on_nothing();
     let home = Home::new(globals.home()?);
     let is_new = !home.store().exists();
+    refuse_what_everybody_may_write(&home)?;
     let configuration = configure(&home, arguments, is_new)?;
     let settings = settings(&home, &configuration)?;
     let (listen, operator) = (configuration.listen()?, configuration.operator()?);

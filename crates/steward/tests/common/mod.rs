@@ -148,9 +148,19 @@ impl Place {
 
     /// Starts a node that may write no file larger than so many blocks of 512 bytes.
     pub(crate) fn up_within(&self, blocks: u64) -> Up {
+        self.up_after(&format!("ulimit -f {blocks}"))
+    }
+
+    /// Starts a node with this umask.
+    pub(crate) fn up_with_umask(&self, umask: &str) -> Up {
+        self.up_after(&format!("umask {umask}"))
+    }
+
+    /// Starts a node in a shell that did this before.
+    fn up_after(&self, before: &str) -> Up {
         let inner = self.command();
         let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("ulimit -f {blocks}; exec \"$0\" \"$@\""));
+        command.arg("-c").arg(format!("{before}; exec \"$0\" \"$@\""));
         command.arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null()).current_dir(self.folder.path());
         for (name, value) in inner.get_envs() {
             match value {
