@@ -130,6 +130,13 @@ impl From<CallError> for Failure {
                         problem.action.as_ref().map(|id| format!("see why with `steward action explain {id}`"))
                     }
                     429 => Some("wait as long as it says, and ask less often".to_owned()),
+                    503 if problem.code == "STORE_FULL" => Some(
+                        "make room on the disk, or raise `max_store_bytes` in `steward.toml` and restart the node".to_owned(),
+                    ),
+                    503 if problem.code == "KEYSTORE_LOCKED" => Some(
+                        "put back or mend what opens the keystore, then restart the node; `steward doctor` says what is wrong"
+                            .to_owned(),
+                    ),
                     503 => Some("try again in a moment; `steward doctor` says more".to_owned()),
                     500 => Some("the node's log says more; `steward doctor` may too".to_owned()),
                     _ => None,
@@ -225,6 +232,12 @@ mod tests {
         let refused = Problem { code: "MODEL_REFUSED".into(), ..problem(503) };
         let hinted = Failure::from(CallError::Refused(Box::new(refused))).hint.unwrap_or_default();
         assert!(hinted.contains("check the secret") && !hinted.contains("try again"), "{hinted}");
+        for (code, said) in [("STORE_FULL", "make room"), ("KEYSTORE_LOCKED", "mend what opens"), ("BUSY", "try again")]
+        {
+            let refused = Problem { code: code.into(), ..problem(503) };
+            let hinted = Failure::from(CallError::Refused(Box::new(refused))).hint.unwrap_or_default();
+            assert!(hinted.contains(said) && (code == "BUSY" || !hinted.contains("try again")), "{hinted}");
+        }
         assert!(hint(403).contains("steward action explain act_1"));
         let unreachable = CallError::Unreachable { address: "http://127.0.0.1:1".into(), reason: "refused".into() };
         let failure = Failure::from(unreachable);
