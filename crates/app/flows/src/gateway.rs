@@ -39,7 +39,9 @@ use steward_seal::{
     secret::{Secret, Secrets},
 };
 use steward_upstream::{Timeouts, Upstream, UpstreamError, secrets_of};
-use steward_worker::{EffectError, Grade, Killer, Limits, Line, MAX_STDERR_TAIL_BYTES, Mount, Session, Spec, Worker};
+use steward_worker::{
+    EffectError, EndedBy, Grade, Killer, Limits, Line, MAX_STDERR_TAIL_BYTES, Mount, Session, Spec, Worker,
+};
 use tokio::{sync::mpsc, time::timeout};
 
 /// How long it is trusted that a server's tools are as they were listed, in milliseconds: each listing is a round trip.
@@ -50,6 +52,9 @@ const LIST_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long ending all servers may take: their processes are killed at once, and whoever connects is not waited for longer.
 const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// The most characters of the last line that a server said on its standard error.
+const MAX_LAST_LINE: usize = 300;
 
 /// How many lines of a server wait to be read.
 const LINES_WAITING: usize = 32;
@@ -453,9 +458,17 @@ impl Gateway {
         }
     }
 
-    /// What a server says of its tools; asked anew if it is to be fresh, or was asked too long ago.
+    /// What a server says of its tools, for a person; asked anew if it is to be fresh, or was asked too long ago. A person is told how it ended,
+    /// too, if it did; no agent is: nobody looked at what it says there.
     async fn listed(&self, server: &ServerRow, fresh: bool) -> Result<Arc<Listed>, Error> {
-        Ok(self.connection(server, fresh).await?.seen.lock().expect("no holder of this lock panics").listed.clone())
+        let connection = self.connection(server, fresh).await.map_err(|error| match error.context() {
+            Some(how) if error.code == code::TOOL_SERVER_UNAVAILABLE => {
+                let message = format!("{}; {how}", error.message);
+                error.saying(message)
+            }
+            _ => error,
+        });
+        Ok(connection?.seen.lock().expect("no holder of this lock panics").listed.clone())
     }
 
     /// A connection whose list is fresh enough.
@@ -616,9 +629,17 @@ impl Gateway {
                 self.may_connect()?;
                 self.is_still_there(server)?;
                 let Session { to_agent, from_agent, exit, .. } = session;
-                tell_end(name.to_owned(), exit, known.clone());
-                let upstream = Upstream::over_lines(name, to_agent, bridge(from_agent), own, Timeouts::default()).await;
-                Ok((upstream.map_err(|error| unavailable(&error, &known))?, Some(leash), given))
+                let ended = tell_end(name.to_owned(), exit, known.clone());
+                match Upstream::over_lines(name, to_agent, bridge(from_agent), own, Timeouts::default()).await {
+                    Ok(upstream) => Ok((upstream, Some(leash), given)),
+                    Err(error) => {
+                        let error = unavailable(&error, &known);
+                        match timeout(END_WITHIN, ended).await {
+                            Ok(Ok(Some(how))) => Err(error.noting(how)),
+                            _ => Err(error),
+                        }
+                    }
+                }
             }
         }
     }
@@ -722,8 +743,12 @@ fn bridge(mut from: mpsc::Receiver<Line>) -> mpsc::Receiver<String> {
     lines
 }
 
-/// Tells the log how a server ended.
-fn tell_end(server: String, exit: tokio::sync::oneshot::Receiver<steward_worker::Exit>, known: Secrets) {
+/// Tells the log how a server ended; and who waits for it, in words, if it did so by itself.
+fn tell_end(
+    server: String,
+    exit: tokio::sync::oneshot::Receiver<steward_worker::Exit>,
+    known: Secrets,
+) -> tokio::task::JoinHandle<Option<String>> {
     tokio::spawn(async move {
         if let Ok(exit) = exit.await {
             let (ended_by, code) = (exit.ended_by.as_str(), exit.code);
@@ -735,8 +760,13 @@ fn tell_end(server: String, exit: tokio::sync::oneshot::Receiver<steward_worker:
             };
             let tail = known.scrub(tail.trim()).into_owned();
             tracing::info!(server, ended_by, code, tail, "a server of tools ended");
+            let code = code.filter(|_| exit.ended_by == EndedBy::Itself)?;
+            let last: String = tail.lines().next_back().unwrap_or_default().chars().take(MAX_LAST_LINE).collect();
+            let said = if last.is_empty() { "nothing on standard error".to_owned() } else { format!("last: {last}") };
+            return Some(format!("it ended with exit code {code}, and said {said}"));
         }
-    });
+        None
+    })
 }
 
 fn unavailable(error: &UpstreamError, known: &Secrets) -> Error {
