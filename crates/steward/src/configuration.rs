@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use steward_api::{AlertRules, Network, Operations};
 use steward_app_entries::Retention;
 use steward_app_hooks::{Event, Hook, MAX_HOOKS, To};
+use steward_app_secrets::Generator;
 use steward_app_traces::Receiver;
 use steward_fetch::Target;
 use steward_identity::IssuerSettings;
@@ -19,6 +20,8 @@ use steward_keeper::{Credential, Unlock};
 use steward_naming::{Label, Namespace};
 use steward_state::Rate;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use crate::generators::{self, GeneratorText};
 
 /// The committed default, with a comment for each key.
 pub(crate) const REFERENCE: &str = include_str!("../steward.toml");
@@ -52,6 +55,8 @@ pub(crate) struct Configuration {
     pub(crate) traces: Traces,
     #[serde(default)]
     pub(crate) hooks: Vec<HookText>,
+    #[serde(default)]
+    pub(crate) generators: Vec<GeneratorText>,
 }
 
 /// Who is told what waits for people, as it is written. Each value is read where it stands, so that a mistake is shown at its line.
@@ -344,6 +349,11 @@ impl Configuration {
         receiver.map(Some).map_err(|why| anyhow::anyhow!("`traces.url`: the receiver {why}"))
     }
 
+    /// Who makes the values of secrets that have none of their own.
+    pub(crate) fn generators(&self) -> Result<Vec<Generator>> {
+        generators::of(&self.generators)
+    }
+
     /// The first person's name, parsed.
     pub(crate) fn operator(&self) -> Result<Label> {
         self.operator.parse().context("`operator`")
@@ -519,6 +529,7 @@ struct Partial {
     alerts: Option<PartialAlerts>,
     traces: Option<PartialTraces>,
     hooks: Option<Vec<HookText>>,
+    generators: Option<Vec<GeneratorText>>,
 }
 
 /// A section, with every key left out at will.

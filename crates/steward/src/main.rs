@@ -5,6 +5,7 @@ mod connections;
 mod demo;
 mod demo_agent;
 mod doors;
+mod generators;
 mod invocation;
 mod notify;
 mod offline;

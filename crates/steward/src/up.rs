@@ -50,6 +50,9 @@ const TELL_EVERY_MS: u64 = 1_000;
 /// How often it is looked for spans to send.
 const SEND_EVERY_MS: u64 = 5_000;
 
+/// How often it is looked for what generators are to end.
+const END_EVERY_MS: u64 = 1_000;
+
 /// Every how many rounds of that it is looked for alerts.
 const ALERTS_EVERY: u64 = 15;
 
@@ -126,6 +129,7 @@ pub(crate) fn settings(home: &Home, configuration: &Configuration) -> Result<Set
         keeper: configuration.keeper(std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into))?,
         hooks: configuration.hooks()?,
         traces: configuration.traces()?,
+        generators: configuration.generators()?,
         worker: Workers::Sandboxed(std::env::current_exe().context("this program's own file")?),
     })
 }
@@ -209,7 +213,9 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
         .names()
         .into_iter()
         .map(|name| tokio::spawn(tell_until(Arc::clone(&opened.runner), name, stopping.clone())));
-    let mut telling: Vec<_> = telling.collect();
+    let generators = opened.runner.generators.names().into_iter();
+    let ending = generators.map(|name| tokio::spawn(end_until(Arc::clone(&opened.runner), name, stopping.clone())));
+    let mut telling: Vec<_> = telling.chain(ending).collect();
     if opened.runner.traces.are_sent() {
         telling.push(tokio::spawn(send_until(Arc::clone(&opened.runner), stopping.clone())));
     }
@@ -279,9 +285,47 @@ fn start_logging(filter: EnvFilter, logs: &Logs) {
     let filter = filter.add_directive("rmcp=off".parse().expect("a directive"));
     let people = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(Told(logs.clone()))
         .with_filter(filter);
     tracing_subscriber::registry().with(people).with(logs.layer()).init();
+}
+
+/// Standard error, where nothing is told that the node holds secret: a line at a time.
+#[derive(Clone)]
+struct Told(Logs);
+
+/// A line that is being written.
+struct ToldLine {
+    logs: Logs,
+    text: Vec<u8>,
+}
+
+impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for Told {
+    type Writer = ToldLine;
+
+    fn make_writer(&'a self) -> ToldLine {
+        ToldLine { logs: self.0.clone(), text: Vec::new() }
+    }
+}
+
+impl std::io::Write for ToldLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for ToldLine {
+    fn drop(&mut self) {
+        let text = self.logs.without_secrets(&String::from_utf8_lossy(&self.text));
+        let text = text.unwrap_or_else(|| "a line is not shown: it cannot be told what is secret in it\n".to_owned());
+        // Nobody need listen.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
 }
 
 /// Where the node is found: by its first name, if it speaks TLS and has one, since its certificate is for that.
@@ -411,6 +455,19 @@ async fn send_until(runner: Arc<Runner>, mut stopping: watch::Receiver<bool>) {
                 false
             }
         };
+    }
+}
+
+/// Ends what one generator made and what is over.
+async fn end_until(runner: Arc<Runner>, generator: Label, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(Duration::from_millis(END_EVERY_MS)) => {}
+        }
+        if let Err(error) = runner.end_made(generator.as_str()).await {
+            tracing::error!(generator = generator.as_str(), %error, context = error.context(), "what a generator made could not be looked after");
+        }
     }
 }
 

@@ -200,6 +200,9 @@ fn refused(code: Option<DenialCode>) -> String {
         Some(DenialCode::LeaseRevoked) => {
             "It was refused, because a person took back that its run has the secret that it needs."
         }
+        Some(DenialCode::SecretNeedsRun) => {
+            "It was refused, because the secret that it needs is made for the leases of runs, and it was asked for in none."
+        }
         Some(DenialCode::NotPermitted) | None => {
             "It was refused, because no policy permits it; what is not permitted is refused."
         }

@@ -9,10 +9,15 @@
 //! else. Each is connected when it is first needed, and again when it ended. What it says of its tools is read again every half minute at
 //! most, and whenever it says that it changed. One that does not list them is begun anew, but not under calls that are under way.
 //!
+//! A server whose secret is made for each lease is connected once for each lease that it is called by, and once for the node, which reads what it says
+//! of its tools.
+//!
 //! Deliberately absent: what an agent may call (policy), and repeating a call.
 
 mod changed;
 mod hidden;
+mod lines;
+mod made;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,24 +30,26 @@ use std::{
 };
 
 use hidden::without_secrets;
+use lines::{bridge, tell_end};
+pub(crate) use made::ByLease;
+use made::{Given, Place, with_leases};
 use serde_json::{Map, Value, json};
 use steward_app_node::{Caller, Context, Error, Kind, code};
+use steward_app_secrets::{Generators, Made};
 use steward_app_tools::{NewServer, ServerRow, ToolRow, Transport, rows};
 use steward_clock::Timestamp;
 use steward_gateway::{Finding, Listed, exposed_name};
 use steward_keeper::{Keeper, KeeperError};
 use steward_ledger::kind;
-use steward_naming::Label;
+use steward_naming::{Label, LeaseId};
 use steward_permit::{DenialCode, ResourceKind, Tier};
 use steward_seal::{
     Digest,
     secret::{Secret, Secrets},
 };
 use steward_upstream::{Timeouts, Upstream, UpstreamError, secrets_of};
-use steward_worker::{
-    EffectError, EndedBy, Grade, Killer, Limits, Line, MAX_STDERR_TAIL_BYTES, Mount, Session, Spec, Worker,
-};
-use tokio::{sync::mpsc, time::timeout};
+use steward_worker::{EffectError, Grade, Killer, Limits, Mount, Session, Spec, Worker};
+use tokio::time::timeout;
 
 /// How long it is trusted that a server's tools are as they were listed, in milliseconds: each listing is a round trip.
 const LISTED_FOR_MS: u64 = 30_000;
@@ -52,12 +59,6 @@ const LIST_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long ending all servers may take: their processes are killed at once, and whoever connects is not waited for longer.
 const END_WITHIN: Duration = Duration::from_secs(2);
-
-/// The most characters of the last line that a server said on its standard error.
-const MAX_LAST_LINE: usize = 300;
-
-/// How many lines of a server wait to be read.
-const LINES_WAITING: usize = 32;
 
 /// Where a server's own folder is in its sandbox.
 const DATA: &str = "/data";
@@ -77,15 +78,26 @@ pub struct GatewayParts {
     pub data: PathBuf,
     /// Secrets that servers are given.
     pub keeper: Keeper,
+    /// Who makes the values of secrets that have none of their own.
+    pub generators: Arc<Generators>,
 }
 
 /// The servers of a node.
 pub struct Gateway {
     parts: GatewayParts,
-    slots: Mutex<BTreeMap<Label, Arc<Slot>>>,
+    slots: Mutex<BTreeMap<Place, Arc<Slot>>>,
     /// Whoever records a change, or asks about one, holds it.
     told: tokio::sync::Mutex<Told>,
     started: Started,
+}
+
+/// A server that was just connected.
+struct Connected {
+    upstream: Upstream,
+    leash: Option<Leash>,
+    given: BTreeMap<String, u64>,
+    leases: Vec<LeaseId>,
+    own: Vec<Made>,
 }
 
 /// What was told of tools that changed, since the node started.
@@ -111,6 +123,10 @@ struct Connection {
     of: u64,
     /// The secrets that it was given, and the versions of their values.
     given: BTreeMap<String, u64>,
+    /// The leases that values were made for which it was given.
+    leases: Vec<LeaseId>,
+    /// What was made for the node's own use, which ends with it.
+    _own: Vec<Made>,
     seen: Mutex<Seen>,
     /// Held by whoever lists; why the last list did not come, if it did not.
     listing: tokio::sync::Mutex<Option<String>>,
@@ -231,7 +247,7 @@ impl Gateway {
             self.parts.context.allow(caller, action, None).await?;
         }
         for secret in new.secrets.values() {
-            self.parts.keeper.secret(secret).map_err(no_secret)?;
+            self.parts.keeper.look_for(secret).map_err(no_secret)?;
         }
         let server = steward_app_tools::add(&self.parts.context, caller, new).await?;
         let listed = match self.listed(&server, true).await {
@@ -282,9 +298,10 @@ impl Gateway {
         let killers: Vec<_> =
             self.started.lock().expect("no holder of this lock panics").killers.values().cloned().collect();
         killers.iter().filter(|(of, _)| *of == removed.entry_seq).for_each(|(_, killer)| killer.kill());
-        let slot = self.slots.lock().expect("no holder of this lock panics").remove(&removed.name);
-        if let Some(mut held) = slot.as_ref().and_then(|slot| slot.try_lock().ok()) {
-            held.take();
+        for slot in self.take_away(&removed.name) {
+            if let Ok(mut held) = slot.try_lock() {
+                held.take();
+            }
         }
         // One of that name that comes later is another, and what changes in it is told anew.
         let mut told = self.told.lock().await;
@@ -423,14 +440,14 @@ impl Gateway {
         Ok(ServerView { row: server, connected: seen.is_some(), trouble, tools, new, problems })
     }
 
-    fn slot(&self, server: &Label) -> Arc<Slot> {
+    fn slot(&self, server: &Label, leases: &ByLease) -> Arc<Slot> {
         let mut slots = self.slots.lock().expect("no holder of this lock panics");
-        Arc::clone(slots.entry(server.clone()).or_default())
+        Arc::clone(slots.entry((server.clone(), leases.clone())).or_default())
     }
 
     /// The connection to a server, if there is one now and nobody is making another.
     fn connected(&self, server: &ServerRow) -> Option<Arc<Connection>> {
-        let slot = self.slot(&server.name);
+        let slot = self.slot(&server.name, &ByLease::new());
         let held = slot.try_lock().ok()?;
         held.clone().filter(|connection| self.is_current(connection, server))
     }
@@ -438,7 +455,7 @@ impl Gateway {
     /// Whether a connection was made from what is known now: the row, and its secrets.
     fn is_current(&self, connection: &Connection, server: &ServerRow) -> bool {
         let has_now = |(name, version): (&String, &u64)| self.parts.keeper.version(name) == Some(*version);
-        connection.is_of(server) && connection.given.iter().all(has_now)
+        connection.is_of(server) && connection.given.iter().all(has_now) && self.has_all(connection)
     }
 
     /// Ends the servers that were given a secret: it has another value, or none. Who calls one later starts it anew, with what is there then.
@@ -461,7 +478,8 @@ impl Gateway {
     /// What a server says of its tools, for a person; asked anew if it is to be fresh, or was asked too long ago. A person is told how it ended,
     /// too, if it did; no agent is: nobody looked at what it says there.
     async fn listed(&self, server: &ServerRow, fresh: bool) -> Result<Arc<Listed>, Error> {
-        let connection = self.connection(server, fresh).await.map_err(|error| match error.context() {
+        let own = ByLease::new();
+        let connection = self.connection(server, &own, fresh).await.map_err(|error| match error.context() {
             Some(how) if error.code == code::TOOL_SERVER_UNAVAILABLE => {
                 let message = format!("{}; {how}", error.message);
                 error.saying(message)
@@ -471,10 +489,10 @@ impl Gateway {
         Ok(connection?.seen.lock().expect("no holder of this lock panics").listed.clone())
     }
 
-    /// A connection whose list is fresh enough.
-    async fn connection(&self, server: &ServerRow, fresh: bool) -> Result<Arc<Connection>, Error> {
+    /// A connection whose list is fresh enough: that of these leases, if something is made for them; else the node's.
+    async fn connection(&self, server: &ServerRow, leases: &ByLease, fresh: bool) -> Result<Arc<Connection>, Error> {
         self.may_connect()?;
-        let slot = self.slot(&server.name);
+        let slot = self.slot(&server.name, leases);
         // Not held while it is asked: a server that is slow keeps nobody from ending it.
         let there = slot.lock().await.clone().filter(|connection| self.is_current(connection, server));
         if let Some(connection) = there {
@@ -496,7 +514,7 @@ impl Gateway {
             return Ok(Arc::clone(connection));
         }
         held.take();
-        let (upstream, leash, given) = self.connect(server).await?;
+        let Connected { upstream, leash, given, leases, own } = self.connect(server, leases).await?;
         let listed = upstream.list_tools().await;
         let known = self.known_secrets(upstream.secrets())?;
         let listed = without_secrets(listed.map_err(|error| unavailable(&error, &known))?, &known);
@@ -508,6 +526,8 @@ impl Gateway {
             _leash: leash,
             of: server.entry_seq,
             given,
+            leases,
+            _own: own,
             seen: Mutex::new(Seen { at: self.parts.context.now(), listed: Arc::new(listed) }),
             listing: tokio::sync::Mutex::default(),
             failed: AtomicU64::new(0),
@@ -565,16 +585,10 @@ impl Gateway {
     }
 
     /// Connects to a server, after that is on record: by the node's own leave, since a person added it.
-    async fn connect(&self, server: &ServerRow) -> Result<(Upstream, Option<Leash>, BTreeMap<String, u64>), Error> {
+    async fn connect(&self, server: &ServerRow, leases: &ByLease) -> Result<Connected, Error> {
         self.may_connect()?;
-        let GatewayParts { context, worker, keeper, .. } = &self.parts;
-        let mut given = BTreeMap::new();
-        let mut secrets: Vec<(String, Secret)> = Vec::new();
-        for (holder, name) in &server.secrets {
-            let taken = keeper.take(name).map_err(no_secret)?;
-            given.insert(name.clone(), taken.version);
-            secrets.push((holder.clone(), taken.secret));
-        }
+        let GatewayParts { context, worker, .. } = &self.parts;
+        let Given { secrets, given, leases, own: made } = self.given(server, leases).await?;
         let own: Vec<Secret> = secrets.iter().map(|(_, secret)| secret.clone()).collect();
         let known = self.known_secrets(&secrets_of(own.iter().cloned()))?;
         let node = Caller::node(&context.namespace);
@@ -589,9 +603,10 @@ impl Gateway {
                     .guard(server.guard())
                     .detail("url", url.as_str())
                     .detail("secrets", versions(&given));
-                context.commit(change).await?;
+                context.commit(with_leases(change, &leases)).await?;
                 let upstream = Upstream::over_http(name, url, secrets, Timeouts::default()).await;
-                Ok((upstream.map_err(|error| unavailable(&error, &known))?, None, given))
+                let upstream = upstream.map_err(|error| unavailable(&error, &known))?;
+                Ok(Connected { upstream, leash: None, given, leases, own: made })
             }
             Transport::Stdio(argv) => {
                 let worker = worker.clone().ok_or_else(|| {
@@ -615,7 +630,7 @@ impl Gateway {
                     .guard(server.guard())
                     .detail("argv", json!(argv))
                     .detail("secrets", versions(&given));
-                let done = context.commit(change).await?;
+                let done = context.commit(with_leases(change, &leases)).await?;
                 let processes = Arc::clone(&self.started);
                 // On its leash there already: nobody need wait for it any more when it has started.
                 let of = server.entry_seq;
@@ -631,7 +646,7 @@ impl Gateway {
                 let Session { to_agent, from_agent, exit, .. } = session;
                 let ended = tell_end(name.to_owned(), exit, known.clone());
                 match Upstream::over_lines(name, to_agent, bridge(from_agent), own, Timeouts::default()).await {
-                    Ok(upstream) => Ok((upstream, Some(leash), given)),
+                    Ok(upstream) => Ok(Connected { upstream, leash: Some(leash), given, leases, own: made }),
                     Err(error) => {
                         let error = unavailable(&error, &known);
                         match timeout(END_WITHIN, ended).await {
@@ -671,7 +686,7 @@ impl Gateway {
     }
 
     /// Whether a tool may be called, as far as its server is concerned: it is there, and as it was pinned.
-    pub(crate) async fn ready(&self, server: &str, tool: &str) -> Result<Ready, NotReady> {
+    pub(crate) async fn ready(&self, server: &str, tool: &str, leases: &ByLease) -> Result<Ready, NotReady> {
         let context = &self.parts.context;
         let found = context.store.read(|reader| {
             let row = rows::tool(reader, &context.namespace, server, tool)?;
@@ -684,7 +699,7 @@ impl Gateway {
             // Nobody allowed it, or nothing is: it is refused by the decision, and nothing is started for it.
             return Err(NotReady::Unknown);
         }
-        let connection = self.connection(&server, false).await.map_err(NotReady::Trouble)?;
+        let connection = self.connection(&server, leases, false).await.map_err(NotReady::Trouble)?;
         let listed = connection.seen.lock().expect("no holder of this lock panics").listed.clone();
         self.report(&server, &listed).await.map_err(NotReady::Trouble)?;
         match listed.tools.iter().find(|found| found.name() == row.name) {
@@ -719,56 +734,6 @@ impl Connection {
     }
 }
 
-/// What a process writes, as lines. One that is none ends the connection: what follows it could be anything.
-fn bridge(mut from: mpsc::Receiver<Line>) -> mpsc::Receiver<String> {
-    let (to, lines) = mpsc::channel(LINES_WAITING);
-    tokio::spawn(async move {
-        loop {
-            // Nobody reads any more: dropping `from` ends whoever writes.
-            let line = tokio::select! {
-                line = from.recv() => line,
-                () = to.closed() => return,
-            };
-            let Some(line) = line else { return };
-            let line = match line {
-                Line::Text(text) => text,
-                Line::TooLong => "(a line that is too long)".to_owned(),
-                Line::NotText => "(a line that is not UTF-8)".to_owned(),
-            };
-            if to.send(line).await.is_err() {
-                return;
-            }
-        }
-    });
-    lines
-}
-
-/// Tells the log how a server ended; and who waits for it, in words, if it did so by itself.
-fn tell_end(
-    server: String,
-    exit: tokio::sync::oneshot::Receiver<steward_worker::Exit>,
-    known: Secrets,
-) -> tokio::task::JoinHandle<Option<String>> {
-    tokio::spawn(async move {
-        if let Ok(exit) = exit.await {
-            let (ended_by, code) = (exit.ended_by.as_str(), exit.code);
-            // A line that was cut may begin with half of a secret.
-            let tail = match exit.stderr_tail.split_once('\n') {
-                Some((_, whole)) if exit.stderr_tail.len() >= MAX_STDERR_TAIL_BYTES => whole,
-                None if exit.stderr_tail.len() >= MAX_STDERR_TAIL_BYTES => "",
-                _ => exit.stderr_tail.as_str(),
-            };
-            let tail = known.scrub(tail.trim()).into_owned();
-            tracing::info!(server, ended_by, code, tail, "a server of tools ended");
-            let code = code.filter(|_| exit.ended_by == EndedBy::Itself)?;
-            let last: String = tail.lines().next_back().unwrap_or_default().chars().take(MAX_LAST_LINE).collect();
-            let said = if last.is_empty() { "nothing on standard error".to_owned() } else { format!("last: {last}") };
-            return Some(format!("it ended with exit code {code}, and said {said}"));
-        }
-        None
-    })
-}
-
 fn unavailable(error: &UpstreamError, known: &Secrets) -> Error {
     let message = known.scrub(&error.to_string()).into_owned();
     Error::new(Kind::Unavailable, code::TOOL_SERVER_UNAVAILABLE, message)
@@ -789,6 +754,7 @@ pub(crate) fn no_secret(error: KeeperError) -> Error {
         KeeperError::Locked(_) => (Kind::Unavailable, code::KEYSTORE_LOCKED),
         KeeperError::Damaged(..) => (Kind::Unavailable, code::SECRET_DAMAGED),
         KeeperError::Revoked(_) => (Kind::Refused, DenialCode::SecretRevoked.as_str()),
+        KeeperError::Made(_) => (Kind::Refused, DenialCode::SecretNeedsRun.as_str()),
         _ => (Kind::Invalid, code::NO_SECRET),
     };
     Error::new(kind, code, error.to_string())

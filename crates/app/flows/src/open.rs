@@ -12,6 +12,7 @@ use steward_app_node::{
     home::{Home, HomeError},
 };
 use steward_app_policies::{FilesError, Loaded};
+use steward_app_secrets::{Generator, Generators};
 use steward_clock::{Clock, Dice};
 use steward_fetch::AllowList;
 use steward_identity::{IssuerSettings, Issuers};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub hooks: Vec<Hook>,
     /// Who is sent what agents did, as spans.
     pub traces: Option<steward_app_traces::Receiver>,
+    /// Who makes the values of secrets that have none of their own.
+    pub generators: Vec<Generator>,
     /// Who starts processes.
     pub worker: Workers,
 }
@@ -281,12 +284,14 @@ fn runner(
     let home = &settings.home;
     let (programs, scratch) = (home.programs(), home.runs());
     let keeper = keeper(settings, context)?;
+    let generators = Arc::new(Generators::new(settings.generators.iter().cloned()));
     let gateway = Gateway::new(GatewayParts {
         context: Arc::clone(context),
         worker: worker.clone(),
         programs: programs.clone(),
         data: home.tools(),
         keeper: keeper.clone(),
+        generators: Arc::clone(&generators),
     });
     let models =
         steward_model::Caller::new(Arc::clone(&context.clock), Arc::clone(&context.dice), settings.model_timeouts);
@@ -301,6 +306,7 @@ fn runner(
         allow,
         hooks: Hooks::new(settings.hooks.iter().cloned()),
         traces: steward_app_traces::Traces::new(settings.traces.clone()),
+        generators,
         programs,
         scratch,
     };
@@ -354,6 +360,7 @@ fn worker(settings: &Settings, context: &Context) -> (Option<Arc<dyn Worker>>, S
 pub async fn close(context: &Context, runner: &Runner) -> Result<(), Error> {
     runner.close().await;
     runner.gateway.close().await;
+    runner.end_all_made().await;
     if tokio::time::timeout(Duration::from_secs(SETTLE_WITHIN_S), context.under_way.none()).await.is_err() {
         tracing::warn!("effects are still under way; the next start settles them");
     }

@@ -235,7 +235,7 @@ impl Hooks {
             .detail("event", letter::TEST);
         let done = context.commit(with_version(change, &slot.hook, version)).await?;
         let began = context.now();
-        let attempt = slot.send(done.warrant, &action, message).await?;
+        let attempt = slot.send(keeper, done.warrant, &action, message).await?;
         let ms = context.now().since_ms(began);
         let settled = |change: Change| change.detail("id", id.as_str()).detail("event", letter::TEST);
         settle(context, &slot.hook, &attempt, settled).await?;
@@ -369,7 +369,7 @@ impl Slot {
             .detail("attempt", attempts);
         let done = context.commit(with_version(change, &self.hook, version)).await?;
         let sending = DeliveryRow { entry_seq: done.recorded.seq, ..sending };
-        let attempt = self.send(done.warrant, &action, message).await?;
+        let attempt = self.send(keeper, done.warrant, &action, message).await?;
         mishap::at("hook.told.before_settled").map_err(Error::broken)?;
         let is_told = attempt.failed.is_none();
         self.settle_delivery(context, &sending, attempt).await?;
@@ -386,9 +386,10 @@ impl Slot {
         body: Vec<u8>,
     ) -> Result<(Message, Option<u64>), Failed> {
         match &self.hook.to {
-            To::Command(argv) => {
-                Ok((Message::Plain(Plain { argv: argv.clone(), event: event.to_owned(), input: body }), None))
-            }
+            To::Command(argv) => Ok((
+                Message::Plain(Plain { argv: argv.clone(), event: event.to_owned(), input: body, ..Plain::default() }),
+                None,
+            )),
             To::Web { target, secret, .. } => {
                 let taken = keeper
                     .take(secret.as_str())
@@ -407,7 +408,13 @@ impl Slot {
     ///
     /// # Errors
     /// The thread for it was lost.
-    async fn send(&self, warrant: Warrant, action: &Action, message: Message) -> Result<Attempt, Error> {
+    async fn send(
+        &self,
+        keeper: &Keeper,
+        warrant: Warrant,
+        action: &Action,
+        message: Message,
+    ) -> Result<Attempt, Error> {
         match message {
             Message::Letter(letter) => Ok(match self.poster.post(warrant, action, *letter).await {
                 Ok(status) => {
@@ -436,7 +443,9 @@ impl Slot {
                     PlainEnd::Signalled(signal) => (None, format!("`{program}` was killed by signal {signal}")),
                     PlainEnd::TooLong => (None, format!("`{program}` did not end in time, and was killed")),
                 };
-                let why = if ended.said.is_empty() { how } else { format!("{how}: {}", ended.said) };
+                // It runs as the node's user, and may say what it read.
+                let said = keeper.all().map(|known| ended.said_without(&known)).unwrap_or_default();
+                let why = if said.is_empty() { how } else { format!("{how}: {said}") };
                 Ok(Attempt { status, failed: Some(Failed::new(code::HOOK_FAILED, why)) })
             }
         }

@@ -102,6 +102,12 @@ codes! {
     KEYSTORE_LOCKED,
     /// What is kept of a secret does not open.
     SECRET_DAMAGED,
+    /// A secret is made for each lease, and its generator made none.
+    SECRET_NOT_MADE,
+    /// A generator did not end what it made for a lease.
+    SECRET_NOT_ENDED,
+    /// A secret names a generator that is not in the node's configuration.
+    NO_GENERATOR,
     /// There is no such model, or it has no price while a budget is in money.
     NO_MODEL,
     /// A token of an issuer is not believed.

@@ -32,7 +32,7 @@ pub enum Noted {
 }
 
 /// What a refusal is told with beside, if one like it was recorded before.
-const ALIKE: &str = "; the same was recorded as ";
+const ALIKE: &str = "; one like it was recorded as ";
 
 /// What a refusal says without that: two that are alike say the same then.
 pub fn without_note(message: &str) -> &str {

@@ -153,7 +153,7 @@ impl Context {
                 _ => {}
             }
         }
-        if self.store.read(|reader| rows::waiting_of(reader, &asker))? >= MAX_WAITING {
+        if self.store.read(|reader| rows::waiting_of(reader, &asker, &version))? >= MAX_WAITING {
             let why = format!("{MAX_WAITING} reviews of `{asker}` wait already; they must be answered first");
             return Ok(Answer::Refused(why));
         }
@@ -260,6 +260,14 @@ impl Context {
         let guard =
             policy.entry_seq.map(|seq| Guard::unchanged("policy", key([("namespace", self.namespace.as_str())]), seq));
         Ok(Granted { permit, guards: guard.into_iter().collect(), uses: None })
+    }
+
+    /// Ends a review for which nothing waits any more. One that ended meanwhile is left alone.
+    ///
+    /// # Errors
+    /// It cannot be recorded.
+    pub async fn void_review(&self, row: &ReviewRow, why: &str) -> Result<(), Error> {
+        self.end_review(row, Step::Void { why: why.to_owned() }).await
     }
 
     /// Ends a review without a decision: its time is over, or nothing waits for it any more. One that ended meanwhile is left alone.

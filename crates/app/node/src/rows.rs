@@ -118,13 +118,30 @@ pub fn review_of(reader: &Reader<'_>, asker: &str, digest: &Digest) -> Result<Op
     Ok(statement.query_row(params![asker, digest.to_string()], review_row).optional()?)
 }
 
-/// How many reviews of one asker wait.
+/// The most keys that it is gone back from one to the one before.
+const MAX_KEYS_BACK: usize = 16;
+
+/// How many reviews of one asker wait under a version of the policy.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn waiting_of(reader: &Reader<'_>, asker: &str) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM review WHERE asker = ?1 AND status = 'pending'";
-    Ok(reader.sql().prepare_cached(sql)?.query_row([asker], |row| row.get(0))?)
+pub fn waiting_of(reader: &Reader<'_>, asker: &str, policy: &Digest) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM review WHERE asker = ?1 AND status = 'pending' AND policy = ?2";
+    Ok(reader.sql().prepare_cached(sql)?.query_row([asker, &policy.to_string()], |row| row.get(0))?)
+}
+
+/// The reviews that can still become something else and that somebody asked for, or approved: so many at most.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn open_reviews_of_person(reader: &Reader<'_>, person: &str, limit: u32) -> Result<Vec<ReviewRow>, StoreError> {
+    let sql = format!(
+        "{REVIEW} WHERE status IN ('pending', 'approved')
+         AND (EXISTS (SELECT 1 FROM json_each(state, '$.chain') WHERE value = ?1)
+              OR EXISTS (SELECT 1 FROM json_each(state, '$.decisions') WHERE value ->> 'by' = ?1)) ORDER BY id LIMIT ?2"
+    );
+    let mut statement = reader.sql().prepare_cached(&sql)?;
+    Ok(statement.query_map(params![person, limit], review_row)?.collect::<Result<_, _>>()?)
 }
 
 /// The reviews of a run that can still become something else.
@@ -219,4 +236,32 @@ pub fn maker_of(reader: &Reader<'_>, key: &KeyId) -> Result<Option<String>, Stor
     let found = reader.entries("WHERE subject = ?1 AND kind = ?2 LIMIT 1", &[&key.as_str(), &kind::KEY_CREATED])?;
     let Some(entry) = found.first() else { return Ok(None) };
     Ok(entry.read_body()?.map(|body| body.actor.name))
+}
+
+/// Who made a person's key for them, or one that it came from, since a time: the person themselves is not among them.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn makers_since(
+    reader: &Reader<'_>,
+    key: &KeyId,
+    person: &str,
+    since: Timestamp,
+) -> Result<Vec<String>, StoreError> {
+    let mut makers = Vec::new();
+    let mut at = Some(key.clone());
+    for _ in 0..MAX_KEYS_BACK {
+        let Some(key) = at else { break };
+        let found = reader.entries(
+            "WHERE subject = ?1 AND kind IN (?2, ?3) LIMIT 1",
+            &[&key.as_str(), &kind::KEY_CREATED, &kind::KEY_EXCHANGED],
+        )?;
+        let Some(entry) = found.first().filter(|entry| entry.time > since) else { break };
+        let Some(body) = entry.read_body()? else { break };
+        if body.actor.name != person {
+            makers.push(body.actor.name);
+        }
+        at = body.key;
+    }
+    Ok(makers)
 }

@@ -16,6 +16,9 @@ use crate::{
 /// How long a key is good for if nobody says: 90 days, in seconds.
 pub const DEFAULT_LIFETIME_S: u64 = 90 * 24 * 3600;
 
+/// How long a key for logging in is good for if nobody says: a day, in seconds.
+pub const LOGIN_LIFETIME_S: u64 = 24 * 3600;
+
 /// The longest that a key is good for: a year, in seconds.
 pub const MAX_LIFETIME_S: u64 = 366 * 24 * 3600;
 

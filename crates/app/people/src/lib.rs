@@ -21,8 +21,10 @@ mod secret;
 pub use authenticate::{LoadAgent, authenticate};
 pub use holder::Holder;
 pub use identify::{caller_of, exchange_token, identify};
-pub use keys::{Created, DEFAULT_LIFETIME_S, MAX_LIFETIME_S, NewKey, create_key, exchange, key, keys, revoke_key};
+pub use keys::{
+    Created, DEFAULT_LIFETIME_S, LOGIN_LIFETIME_S, MAX_LIFETIME_S, NewKey, create_key, exchange, key, keys, revoke_key,
+};
 pub use links::{LinkRow, NewLink, link, links, unlink};
-pub use people::{BOOTSTRAP_LIFETIME_S, actor, add, bootstrap, disable, people, rescue};
+pub use people::{actor, add, bootstrap, disable, people, rescue};
 pub use rows::{KeyRow, PersonRow};
 pub use secret::Secret;

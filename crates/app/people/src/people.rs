@@ -1,6 +1,6 @@
 //! Enrolling and disabling people.
 
-use steward_app_node::{Caller, Context, Error, Kind, code};
+use steward_app_node::{Caller, Context, Error, Kind, code, rows::open_reviews_of_person, void};
 use steward_ledger::kind;
 use steward_naming::Label;
 use steward_permit::{Actor, DenialCode, ResourceKind, Role, Scope};
@@ -9,12 +9,15 @@ use steward_store::Guard;
 use crate::{
     authenticate::is_link_of,
     holder::Holder,
-    keys::{Created, NewKey, draft},
+    keys::{Created, LOGIN_LIFETIME_S, NewKey, draft},
     rows::{self, KeyRow, PersonRow},
 };
 
-/// How long the first person's log-in key is good for: a day, in seconds.
-pub const BOOTSTRAP_LIFETIME_S: u64 = 24 * 3600;
+/// The most reviews that end in the commit that disables somebody; the rest end right after.
+const MAX_VOIDED: u32 = 500;
+
+/// The most of them.
+const MAX_OPEN: u32 = 100_000;
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 1000;
@@ -123,7 +126,7 @@ fn way_in(name: &Label, label: &str) -> NewKey {
         holder_guard: None,
         label: label.to_owned(),
         scopes: vec![Scope::Login],
-        lifetime_s: BOOTSTRAP_LIFETIME_S,
+        lifetime_s: LOGIN_LIFETIME_S,
         single_use: true,
     }
 }
@@ -192,6 +195,10 @@ pub async fn disable(context: &Context, caller: &Caller, name: &Label) -> Result
         return Err(Error::new(Kind::Refused, code::LAST_ADMIN, message));
     }
     let disabled = PersonRow { active: false, ..row.clone() };
+    // What they asked for, and what they approved, nobody does any more.
+    let full_name = format!("{name}@{}", context.namespace);
+    let open = |most| context.store.read(|reader| open_reviews_of_person(reader, &full_name, most));
+    let why = format!("`{full_name}` was disabled");
     // One other administrator must still be there, or two who disable each other would leave nobody.
     let change = context
         .change(caller, granted, kind::PERSON_DISABLED, name.as_str())
@@ -199,7 +206,14 @@ pub async fn disable(context: &Context, caller: &Caller, name: &Label) -> Result
         .guard(row.guard())
         .guards(others.first().map(|p| p.guard()))
         .row(disabled.row());
+    let voided = open(MAX_VOIDED)?.into_iter().filter_map(|review| void(&review, &why, context.now()));
+    let change = voided.fold(change, |change, (row, guard)| change.guard(guard).row(row));
     let done = context.commit(change).await?;
+    context.tell_reviewed();
+    // What one entry does not hold; each by itself.
+    for review in open(MAX_OPEN)? {
+        context.void_review(&review, &why).await?;
+    }
     Ok(PersonRow { entry_seq: done.recorded.seq, ..disabled })
 }
 

@@ -107,7 +107,15 @@ pub async fn approve(
 ) -> Result<ReviewRow, Error> {
     let before = find_for(context, caller, "review.approve", id).await?;
     let by = caller.actor.full_name();
-    let own = before.review.is_of(&by);
+    // Whoever asked, and then made the key by which somebody else says yes, says yes themselves.
+    let makers = match &caller.key {
+        Some(key) => {
+            let since = before.review.opened_at;
+            context.store.read(|reader| rows::makers_since(reader, &key.id, &by, since))?
+        }
+        None => Vec::new(),
+    };
+    let own = before.review.is_of(&by) || makers.iter().any(|maker| before.review.is_of(maker));
     let approvals = u32::try_from(before.review.approvals()).unwrap_or(u32::MAX).saturating_add(1);
     let reviewing = Reviewing { kind: before.review.kind, tier: before.review.tier, own, alone, approvals };
     let action = context.action("review.approve", ResourceKind::Review, id.as_str())?;
@@ -116,6 +124,11 @@ pub async fn approve(
         .decide(caller, question, &steward_store::Refusal::default())
         .await?
         .map_err(|(denial, noted)| noted.tell(Error::from(&denial)))?;
+    if before.review.is_of_policy() && before.review.policy != context.policy().engine.version() {
+        // It would be good for nothing. Whoever waits for it asks anew, under the policy in force.
+        context.void_review(&before, "another policy came into force").await?;
+        return Err(refused(Refusal::OtherPolicy(id.clone())));
+    }
     let node = Caller::node(&context.namespace);
     let suffices = context.action("review.suffice", ResourceKind::Review, id.as_str())?;
     let suffices = Question { review: Some(reviewing), ..context.question(&node, suffices, None) };
@@ -132,6 +145,9 @@ pub async fn approve(
         .detail("status", after.review.status.as_str());
     if own {
         change = change.detail("own", true);
+    }
+    if !makers.is_empty() {
+        change = change.detail("key_made_by", makers);
     }
     let done = context.commit(change).await?;
     context.tell_reviewed();

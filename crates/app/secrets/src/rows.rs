@@ -1,4 +1,4 @@
-//! The tables `secret`, `secret_grant` and `secret_lease`.
+//! The tables `secret`, `secret_grant`, `secret_lease` and `secret_made`.
 
 use std::str::FromStr;
 
@@ -9,7 +9,8 @@ use steward_naming::{Label, LeaseId, Name, Namespace, RunId};
 use steward_store::{Guard, Key, Migration, Reader, Row, StoreError, key};
 
 /// The tables, as they came to be.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[
+Migration {
     name: "secrets-0001",
     sql: "
 CREATE TABLE secret (
@@ -54,7 +55,55 @@ CREATE TABLE secret_lease (
 CREATE INDEX secret_lease_run ON secret_lease (run, secret, id);
 CREATE INDEX secret_lease_open ON secret_lease (secret) WHERE revoked_at IS NULL;
 ",
-}];
+},
+// A secret may have no value of its own: one is made for each lease. SQLite cannot change a CHECK: the table is made anew, its rows as they are.
+Migration {
+    name: "secrets-0002",
+    sql: "
+ALTER TABLE secret RENAME TO secret_before;
+CREATE TABLE secret (
+    namespace  TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    status     TEXT NOT NULL CHECK (status IN ('active', 'revoked')),
+    leased_to  TEXT NOT NULL CHECK (leased_to IN ('any', 'granted')),
+    generated  INTEGER,
+    sealed     BLOB CHECK ((sealed IS NULL) = (status = 'revoked' OR made_by IS NOT NULL)),
+    created_at TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    changed_at TEXT NOT NULL,
+    changed_by TEXT NOT NULL,
+    reason     TEXT,
+    made_by    TEXT,
+    entry_seq  INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name)
+) STRICT;
+INSERT INTO secret SELECT namespace, name, version, status, leased_to, generated, sealed, created_at, created_by, changed_at, changed_by,
+reason, NULL, entry_seq FROM secret_before;
+DROP TABLE secret_before;
+CREATE TABLE secret_made (
+    namespace       TEXT NOT NULL,
+    lease           TEXT NOT NULL,
+    secret          TEXT NOT NULL,
+    version         INTEGER NOT NULL,
+    generator       TEXT NOT NULL,
+    run             TEXT,
+    agent           TEXT,
+    state           TEXT NOT NULL CHECK (state IN ('making', 'made', 'ending')),
+    maker_id        TEXT,
+    made_at         TEXT NOT NULL,
+    expires_at      TEXT NOT NULL,
+    attempts        INTEGER NOT NULL,
+    next_at         TEXT NOT NULL,
+    uncertain_until TEXT,
+    failing_since   TEXT,
+    why             TEXT,
+    entry_seq       INTEGER NOT NULL,
+    PRIMARY KEY (namespace, lease)
+) STRICT;
+",
+},
+];
 
 /// Whether a secret can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +158,9 @@ pub struct SecretRow {
     pub leased_to: LeasedTo,
     /// Of how many random bytes its value was made, if it was.
     pub generated: Option<u64>,
-    /// Its value, sealed; none of one that was revoked.
+    /// The generator that makes a value for each lease, if it has none of its own.
+    pub made_by: Option<Label>,
+    /// Its value, sealed; none of one that was revoked, or has none of its own.
     pub sealed: Option<Vec<u8>>,
     /// When it was put first.
     pub created_at: Timestamp,
@@ -141,9 +192,19 @@ impl SecretRow {
         Guard::absent("secret", Self::key(namespace, name))
     }
 
+    /// Whether a value is made for each lease.
+    pub fn is_made(&self) -> bool {
+        self.made_by.is_some() && self.status == Status::Active
+    }
+
     /// As the keeper takes it.
     pub fn kept(&self) -> Kept {
-        Kept { name: self.name.to_string(), version: self.version, sealed: self.sealed.clone() }
+        Kept {
+            name: self.name.to_string(),
+            version: self.version,
+            sealed: self.sealed.clone(),
+            is_made: self.is_made(),
+        }
     }
 
     pub(crate) fn row(&self) -> Row {
@@ -158,7 +219,8 @@ impl SecretRow {
             .text("created_by", self.created_by.as_str())
             .text("changed_at", self.changed_at.to_string())
             .text("changed_by", self.changed_by.as_str())
-            .optional_text("reason", self.reason.as_deref());
+            .optional_text("reason", self.reason.as_deref())
+            .optional_text("made_by", self.made_by.as_ref().map(Label::as_str));
         match &self.sealed {
             Some(sealed) => row.bytes("sealed", sealed.as_slice()),
             None => row,
@@ -302,7 +364,7 @@ impl LeaseRow {
 }
 
 const SECRET: &str = "SELECT namespace, name, version, status, leased_to, generated, sealed, created_at, created_by, changed_at, \
-                      changed_by, reason, entry_seq FROM secret";
+                      changed_by, reason, made_by, entry_seq FROM secret";
 
 fn secret_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<SecretRow> {
     Ok(SecretRow {
@@ -318,7 +380,8 @@ fn secret_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<SecretRow> {
         changed_at: parsed(row, 9)?,
         changed_by: row.get(10)?,
         reason: row.get(11)?,
-        entry_seq: row.get(12)?,
+        made_by: perhaps(row, 12)?,
+        entry_seq: row.get(13)?,
     })
 }
 
@@ -380,8 +443,7 @@ const LEASE: &str = "SELECT l.namespace, l.id, l.secret, l.version, l.run, l.age
                      l.entry_seq FROM secret_lease l";
 
 fn lease_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<LeaseRow> {
-    let at: Option<String> = row.get(8)?;
-    let at: Option<Timestamp> = at.map(|at| at.parse().map_err(|e| damaged(8, e))).transpose()?;
+    let at: Option<Timestamp> = perhaps(row, 8)?;
     let word: Option<String> = row.get(9)?;
     let why = Ended::ALL.into_iter().find(|why| word.as_deref() == Some(why.as_str()));
     Ok(LeaseRow {
@@ -482,11 +544,186 @@ pub fn leases(reader: &Reader<'_>, filter: &LeaseFilter) -> Result<Vec<LeaseRow>
     Ok(statement.query_map(values.as_slice(), lease_row)?.collect::<Result<_, _>>()?)
 }
 
+/// How far a value is that is made for a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MadeState {
+    /// Its generator is told to make it, or was when its process died.
+    Making,
+    /// It was made.
+    Made,
+    /// It is over: its generator is told to end it until it did.
+    Ending,
+}
+
+impl MadeState {
+    /// The word in the table.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Making => "making",
+            Self::Made => "made",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+/// That a generator made a value, or may have; gone when it said that it ended it. The value itself stands nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeRow {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The lease that it was made for, or is to be; of the node's own use it has no row.
+    pub lease: LeaseId,
+    /// The secret.
+    pub secret: Label,
+    /// The version of the secret that it was made under.
+    pub version: u64,
+    /// Who makes it and ends it.
+    pub generator: Label,
+    /// The run; none of the node's own use.
+    pub run: Option<RunId>,
+    /// The run's agent.
+    pub agent: Option<Name>,
+    /// How far it is.
+    pub state: MadeState,
+    /// What its generator calls it.
+    pub maker_id: Option<String>,
+    /// When its generator was told to make it.
+    pub made_at: Timestamp,
+    /// Until when it is used.
+    pub expires_at: Timestamp,
+    /// How often its generator was told to end it, in vain.
+    pub attempts: u32,
+    /// When it is told next, if it is to be ended.
+    pub next_at: Timestamp,
+    /// Of one whose making did not end well: that it is ended is not believed before then, since its generator may be at work still.
+    pub uncertain_until: Option<Timestamp>,
+    /// Since when it cannot be ended.
+    pub failing_since: Option<Timestamp>,
+    /// Why not; or why it was not made.
+    pub why: Option<String>,
+    /// The entry that wrote the row; 0 for one that is not written yet.
+    pub entry_seq: u64,
+}
+
+impl MadeRow {
+    fn key(&self) -> Key {
+        key([("namespace", self.namespace.as_str()), ("lease", self.lease.as_str())])
+    }
+
+    /// That it is still as it was loaded, or, of one that is not written yet, that it is not there.
+    pub(crate) fn guard(&self) -> Guard {
+        match self.entry_seq {
+            0 => Guard::absent("secret_made", self.key()),
+            seq => Guard::unchanged("secret_made", self.key(), seq),
+        }
+    }
+
+    pub(crate) fn row(&self) -> Row {
+        let at = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        Row::put("secret_made")
+            .text("namespace", self.namespace.as_str())
+            .text("lease", self.lease.as_str())
+            .text("secret", self.secret.as_str())
+            .integer("version", self.version.cast_signed())
+            .text("generator", self.generator.as_str())
+            .optional_text("run", self.run.as_ref().map(RunId::as_str))
+            .optional_text("agent", self.agent.as_ref().map(ToString::to_string))
+            .text("state", self.state.as_str())
+            .optional_text("maker_id", self.maker_id.as_deref())
+            .text("made_at", self.made_at.to_string())
+            .text("expires_at", self.expires_at.to_string())
+            .integer("attempts", i64::from(self.attempts))
+            .text("next_at", self.next_at.to_string())
+            .optional_text("uncertain_until", at(self.uncertain_until))
+            .optional_text("failing_since", at(self.failing_since))
+            .optional_text("why", self.why.as_deref())
+    }
+
+    /// That it is no more.
+    pub(crate) fn gone(&self) -> Row {
+        Row::delete("secret_made").text("namespace", self.namespace.as_str()).text("lease", self.lease.as_str())
+    }
+}
+
+/// A value that was made, and what became of what it was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MadeFor {
+    pub(crate) row: MadeRow,
+    /// Whether its lease is not over; one of the node's own has none.
+    pub(crate) is_leased: bool,
+    /// Whether its secret is as it was when it was made.
+    pub(crate) is_current: bool,
+}
+
+const MADE: &str = "SELECT m.namespace, m.lease, m.secret, m.version, m.generator, m.run, m.agent, m.state, m.maker_id, m.made_at, \
+                    m.expires_at, m.attempts, m.next_at, m.uncertain_until, m.failing_since, m.why, m.entry_seq, \
+                    m.run IS NULL OR l.id IS NOT NULL, s.name IS NOT NULL FROM secret_made m \
+                    LEFT JOIN secret_lease l ON l.namespace = m.namespace AND l.id = m.lease AND l.revoked_at IS NULL \
+                    LEFT JOIN secret s ON s.namespace = m.namespace AND s.name = m.secret AND s.version = m.version \
+                    AND s.status = 'active' AND s.made_by = m.generator";
+
+fn made_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<MadeFor> {
+    let state = match row.get_ref(7)?.as_str()? {
+        "making" => MadeState::Making,
+        "made" => MadeState::Made,
+        _ => MadeState::Ending,
+    };
+    let made = MadeRow {
+        namespace: parsed(row, 0)?,
+        lease: parsed(row, 1)?,
+        secret: parsed(row, 2)?,
+        version: row.get(3)?,
+        generator: parsed(row, 4)?,
+        run: perhaps(row, 5)?,
+        agent: perhaps(row, 6)?,
+        state,
+        maker_id: row.get(8)?,
+        made_at: parsed(row, 9)?,
+        expires_at: parsed(row, 10)?,
+        attempts: row.get(11)?,
+        next_at: parsed(row, 12)?,
+        uncertain_until: perhaps(row, 13)?,
+        failing_since: perhaps(row, 14)?,
+        why: row.get(15)?,
+        entry_seq: row.get(16)?,
+    };
+    Ok(MadeFor { row: made, is_leased: row.get(17)?, is_current: row.get(18)? })
+}
+
+/// What was made, or may have been, and is not ended: the one that is to be ended first comes first.
+pub(crate) fn made(reader: &Reader<'_>, namespace: &Namespace) -> Result<Vec<MadeFor>, StoreError> {
+    let sql = format!("{MADE} WHERE m.namespace = ?1 ORDER BY m.next_at, m.lease");
+    let mut statement = reader.sql().prepare_cached(&sql)?;
+    Ok(statement.query_map([namespace.as_str()], made_row)?.collect::<Result<_, _>>()?)
+}
+
+/// What was made, or may have been, and is not ended.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn not_ended(reader: &Reader<'_>, namespace: &Namespace) -> Result<Vec<MadeRow>, StoreError> {
+    Ok(made(reader, namespace)?.into_iter().map(|made| made.row).collect())
+}
+
+/// Whether a value was made for a lease, and is not ended.
+pub(crate) fn is_made(reader: &Reader<'_>, lease: &LeaseRow) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM secret_made WHERE namespace = ?1 AND lease = ?2";
+    Ok(reader.sql().prepare_cached(sql)?.exists([lease.namespace.as_str(), lease.id.as_str()])?)
+}
+
 fn parsed<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     row: &rusqlite::Row<'_>,
     column: usize,
 ) -> rusqlite::Result<T> {
     row.get::<_, String>(column)?.parse().map_err(|e: T::Err| damaged(column, e))
+}
+
+fn perhaps<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    row: &rusqlite::Row<'_>,
+    column: usize,
+) -> rusqlite::Result<Option<T>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| text.parse().map_err(|e: T::Err| damaged(column, e))).transpose()
 }
 
 fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {

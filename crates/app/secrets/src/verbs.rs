@@ -30,8 +30,10 @@ pub enum Value {
     Given(Secret),
     /// So many bytes of chance.
     Generated(u64),
-    /// As the one before: of as many bytes of chance.
+    /// As the one before: of as many bytes of chance, or made anew for each lease.
     Again,
+    /// It has none of its own: this generator makes one for each lease.
+    MadeBy(Label),
 }
 
 /// A secret, as it is shown: never what it holds.
@@ -75,10 +77,49 @@ fn unkept(error: KeeperError) -> Error {
     Error::new(kind, code, error.to_string())
 }
 
+/// What a secret holds.
+#[derive(Default)]
+struct Holds {
+    /// Its value, sealed; none of one whose values are made.
+    sealed: Option<Vec<u8>>,
+    /// Of how many bytes of chance it is.
+    generated: Option<u64>,
+    /// Who makes one for each lease.
+    made_by: Option<Label>,
+}
+
+fn holds(
+    context: &Context,
+    keeper: &Keeper,
+    name: &Label,
+    version: u64,
+    new: &Value,
+    before: Option<&SecretRow>,
+) -> Result<Holds, Error> {
+    let made_by = match (new, before.and_then(|before| before.made_by.as_ref())) {
+        (Value::MadeBy(generator), None) => Some(generator),
+        (Value::Again, Some(generator)) => Some(generator),
+        (_, Some(_)) => {
+            let message = format!(
+                "the values of `{name}` are made for each lease: rotate it without one, or revoke it and put it anew"
+            );
+            return Err(Error::invalid(message));
+        }
+        (_, None) => None,
+    };
+    if let Some(generator) = made_by {
+        return Ok(Holds { made_by: Some(generator.clone()), ..Holds::default() });
+    }
+    let (secret, generated) = value(context, name.as_str(), new, before.and_then(|before| before.generated))?;
+    let sealed = keeper.seal(name.as_str(), version, &secret, context.dice.as_ref()).map_err(unkept)?;
+    Ok(Holds { sealed: Some(sealed), generated, made_by: None })
+}
+
 /// The value, and of how many bytes of chance it is.
 fn value(context: &Context, name: &str, value: &Value, before: Option<u64>) -> Result<(Secret, Option<u64>), Error> {
     match value {
         Value::Given(secret) => Ok((fitting(name, secret.clone()).map_err(unkept)?, None)),
+        Value::MadeBy(_) => Err(Error::broken("it has no value of its own")),
         Value::Generated(bytes) if GENERATED_BYTES.contains(bytes) => {
             Ok((generate(*bytes, context.dice.as_ref()), Some(*bytes)))
         }
@@ -120,9 +161,8 @@ pub async fn put(
     let before = all.iter().find(|known| known.name == name);
     let now = context.now();
     let by = caller.actor.full_name();
-    let (secret, generated) = value(context, name.as_str(), new, None)?;
     let version = before.map_or(1, |before| before.version + 1);
-    let sealed = keeper.seal(name.as_str(), version, &secret, context.dice.as_ref()).map_err(unkept)?;
+    let Holds { sealed, generated, made_by } = holds(context, keeper, &name, version, new, None)?;
     let row = SecretRow {
         namespace: context.namespace.clone(),
         version,
@@ -135,7 +175,8 @@ pub async fn put(
         changed_by: by,
         reason: None,
         entry_seq: 0,
-        sealed: Some(sealed),
+        made_by,
+        sealed,
         name,
     };
     let granted = permit(context, caller, "secret.put", &row).await?;
@@ -170,13 +211,13 @@ pub async fn rotate(
         let message = format!("`{name}` was revoked; `steward secret put {name}` gives it another value");
         return Err(Error::new(Kind::Taken, code::INVALID_REQUEST, message));
     }
-    let (secret, generated) = value(context, name.as_str(), new, before.generated)?;
     let version = before.version + 1;
-    let sealed = keeper.seal(name.as_str(), version, &secret, context.dice.as_ref()).map_err(unkept)?;
+    let Holds { sealed, generated, made_by } = holds(context, keeper, &name, version, new, Some(&before))?;
     let row = SecretRow {
         version,
         generated,
-        sealed: Some(sealed),
+        made_by,
+        sealed,
         changed_at: context.now(),
         changed_by: caller.actor.full_name(),
         ..before.clone()
@@ -188,7 +229,7 @@ pub async fn rotate(
     Ok(row)
 }
 
-/// The permit is for what is written: sealed bytes, of which nobody learns anything.
+/// The permit is for what is written: sealed bytes, of which nobody learns anything, or who makes the values.
 async fn permit(
     context: &Context,
     caller: &Caller,
@@ -196,7 +237,10 @@ async fn permit(
     row: &SecretRow,
 ) -> Result<steward_app_node::Granted, Error> {
     let action = context.action(verb, ResourceKind::Secret, row.name.as_str())?;
-    let sealed = row.sealed.as_deref().unwrap_or_default();
+    let sealed = match (&row.sealed, &row.made_by) {
+        (Some(sealed), _) => sealed.as_slice(),
+        (None, made_by) => made_by.as_ref().map(Label::as_str).unwrap_or_default().as_bytes(),
+    };
     context.permit(caller, action.with_arguments(Digest::of(sealed)), None).await
 }
 
@@ -206,8 +250,11 @@ async fn write(
     change: steward_store::Change,
     row: SecretRow,
 ) -> Result<SecretRow, Error> {
-    let change =
+    let mut change =
         change.row(row.row()).detail("version", row.version.to_string()).detail("generated", json!(row.generated));
+    if let Some(generator) = &row.made_by {
+        change = change.detail("made_by", generator.as_str());
+    }
     let done = context.commit(change).await?;
     hold(context, keeper)?;
     Ok(SecretRow { entry_seq: done.recorded.seq, ..row })

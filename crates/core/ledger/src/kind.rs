@@ -132,6 +132,14 @@ kinds! {
     SECRET_LEASED = "secret.leased";
     /// The use of a secret ended, other than with the end of a run.
     SECRET_LEASE_ENDED = "secret.lease_ended";
+    /// A generator is about to be told to make the value of a secret, for one lease.
+    SECRET_MAKING = "secret.making";
+    /// A generator made no value that can be used; what it may have made all the same is ended.
+    SECRET_NOT_MADE = "secret.not_made";
+    /// A generator is about to be told to end what it made for a lease.
+    SECRET_ENDING = "secret.ending";
+    /// Whether a generator ended what it made for a lease; if not, when it is told again.
+    SECRET_ENDED = "secret.ended";
     /// An administrator had the body and salt of another entry erased: names that entry, and what is left of it.
     LEDGER_REDACTED = "ledger.redacted";
     /// Bodies and salts of entries that are older than the node keeps them were erased: names each, and what is left of it.

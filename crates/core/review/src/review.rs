@@ -265,7 +265,7 @@ pub enum Refusal {
     #[error("`{0}` is about another action: an approval is good for exactly what was asked, and for nothing else")]
     OtherAction(ReviewId),
     /// The policy is another one.
-    #[error("`{0}` was approved under another policy; ask anew under the one in force")]
+    #[error("`{0}` is of another policy than the one in force; whoever asked may ask anew")]
     OtherPolicy(ReviewId),
     /// A person who approves or rejects says why.
     #[error("the reason says why, on one line of at most {MAX_REASON_CHARS} characters")]
@@ -303,6 +303,11 @@ impl Review {
     /// Whether somebody stands in the chain that asked.
     pub fn is_of(&self, name: &str) -> bool {
         self.chain.contains(name)
+    }
+
+    /// Whether a policy wanted it, whose version an approval is bound to: not what a packet or what happened wants a person for.
+    pub fn is_of_policy(&self) -> bool {
+        !matches!(self.kind, ReviewKind::Criterion | ReviewKind::Escalation | ReviewKind::Outcome)
     }
 
     /// How many people approved it.

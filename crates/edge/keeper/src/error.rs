@@ -24,6 +24,11 @@ pub enum KeeperError {
     /// It was revoked.
     #[error("the secret `{0}` was revoked; `steward secret put {0}` gives it another value")]
     Revoked(String),
+    /// It has no value of its own.
+    #[error(
+        "the values of the secret `{0}` are made for the leases of runs, and only a model that is asked in a run is given one"
+    )]
+    Made(String),
     /// What is kept of it does not open.
     #[error("what is kept of the secret `{0}` {1}; `steward secret rotate {0}` gives it another value")]
     Damaged(String, SealError),

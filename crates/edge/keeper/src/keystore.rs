@@ -18,7 +18,7 @@ use crate::{
     sealed::{Cipher, SealError, What},
 };
 
-/// A secret as it is kept: its name, its version, and its value, sealed; none if it was revoked.
+/// A secret as it is kept: its name, its version, and its value, sealed; none if it was revoked, or is made for each lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// Its name.
@@ -27,6 +27,8 @@ pub struct Kept {
     pub version: u64,
     /// Its value.
     pub sealed: Option<Vec<u8>>,
+    /// Whether it has none because one is made for each lease.
+    pub is_made: bool,
 }
 
 /// A secret that was taken.
@@ -56,6 +58,7 @@ struct Held {
 enum State {
     Open(Secret),
     Revoked,
+    Made,
     Damaged(SealError),
     Locked,
 }
@@ -105,7 +108,11 @@ impl Keystore {
     /// From now on these are the secrets.
     pub(crate) fn hold<E>(&self, read: impl FnOnce() -> Result<Vec<Kept>, E>) -> Result<(), E> {
         let mut held = self.held.write().expect("no holder of this lock panics");
-        let state = |kept: &Kept| kept.sealed.as_ref().map_or(State::Revoked, |sealed| self.open(kept, sealed));
+        let state = |kept: &Kept| match &kept.sealed {
+            Some(sealed) => self.open(kept, sealed),
+            None if kept.is_made => State::Made,
+            None => State::Revoked,
+        };
         let now = read()?.iter().map(|kept| (kept.name.clone(), (kept.version, state(kept)))).collect();
         let was = std::mem::replace(&mut held.now, now);
         let open = was.into_values().filter_map(|(_, state)| match state {
@@ -127,18 +134,24 @@ impl Keystore {
             None => Ok(None),
             Some((version, State::Open(secret))) => Ok(Some(Taken { secret: secret.clone(), version: *version })),
             Some((_, State::Revoked)) => Err(KeeperError::Revoked(name.to_owned())),
+            Some((_, State::Made)) => Err(KeeperError::Made(name.to_owned())),
             Some((_, State::Damaged(error))) => Err(KeeperError::Damaged(name.to_owned(), *error)),
             Some((_, State::Locked)) => Err(KeeperError::Locked(self.locked().unwrap_or_default().to_owned())),
         }
     }
 
-    /// The version of a secret's value, if it has one that opens; 0 if it was never put here.
+    /// The version of a secret's value, if it has one that opens, or is made; 0 if it was never put here.
     pub(crate) fn version(&self, name: &str) -> Option<u64> {
         match self.held().now.get(name) {
             None => Some(0),
-            Some((version, State::Open(_))) => Some(*version),
+            Some((version, State::Open(_) | State::Made)) => Some(*version),
             Some(_) => None,
         }
+    }
+
+    /// Whether its values are made for each lease.
+    pub(crate) fn is_made(&self, name: &str) -> bool {
+        matches!(self.held().now.get(name), Some((_, State::Made)))
     }
 
     /// The names of secrets whose values do not open, though the keystore is open.

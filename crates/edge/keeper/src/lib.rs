@@ -7,7 +7,7 @@
 //! let place = Place { secrets: "secrets".into(), keys: "keys".into(), namespace: "acme.internal".into() };
 //! let keeper = Keeper::open(place, &Unlock::KeyFile, true, dice);
 //! let sealed = keeper.seal("openrouter", 1, &Secret::new("sk-123456"), dice)?;       // for a row of the store
-//! keeper.hold(|| Ok::<_, steward_keeper::KeeperError>(vec![Kept { name: "openrouter".into(), version: 1, sealed: Some(sealed) }]))?;
+//! keeper.hold(|| Ok::<_, steward_keeper::KeeperError>(vec![Kept { name: "openrouter".into(), version: 1, sealed: Some(sealed), is_made: false }]))?;
 //! let key = keeper.secret("openrouter")?;               // from the keystore, or the file `secrets/openrouter`
 //! let shown = keeper.all()?.scrub("…").into_owned();    // with none of them in it, nor their base 64 or hexadecimal
 //! # Ok(()) }
@@ -16,6 +16,8 @@
 //! Engines are asked in turn, and the first that knows a name answers: what was put into the keystore wins over a file of that name, also once
 //! it was revoked. A secret is given to who speaks to a provider or a server, and never to an agent.
 //!
+//! A secret whose values are made for each lease has none of its own: what was made is held under the lease, until that is over.
+//!
 //! Deliberately absent: rows and leases (app/secrets has them), and Vault, which would be a further engine.
 
 mod credential;
@@ -23,9 +25,13 @@ mod error;
 mod files;
 mod key;
 mod keystore;
+mod made;
 mod sealed;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use steward_clock::Dice;
@@ -38,9 +44,10 @@ pub use error::KeeperError;
 pub use files::{MAX_SECRET_BYTES, MAX_SECRETS};
 pub use key::{MIN_PASSPHRASE_CHARS, Unlock};
 pub use keystore::{Kept, Taken};
+pub use made::fitting_made;
 pub use sealed::SealError;
 
-use crate::{files::Files, key::Cost, keystore::Keystore, sealed::Cipher};
+use crate::{files::Files, key::Cost, keystore::Keystore, made::Made, sealed::Cipher};
 
 /// The fewest random bytes of a generated secret, and the most.
 pub const GENERATED_BYTES: std::ops::RangeInclusive<u64> = 16..=1024;
@@ -89,7 +96,10 @@ pub struct Keeper(Arc<Parts>);
 struct Parts {
     /// In the order in which they are asked.
     engines: [Engine; 2],
+    made: Made,
     unlocked_by: String,
+    /// The secrets that were asked for last, and how each may be written.
+    written: Mutex<(Secrets, Secrets)>,
 }
 
 impl Keeper {
@@ -100,7 +110,8 @@ impl Keeper {
         let cipher = key.map(|key| Cipher::new(&key));
         let keystore = Engine::Keystore(Keystore::new(place.namespace, cipher));
         let files = Engine::Files(Files { folder: place.secrets });
-        Self(Arc::new(Parts { engines: [keystore, files], unlocked_by: unlock.in_words() }))
+        let (made, unlocked_by, written) = (Made::default(), unlock.in_words(), Mutex::default());
+        Self(Arc::new(Parts { engines: [keystore, files], made, unlocked_by, written }))
     }
 
     fn keystore(&self) -> &Keystore {
@@ -174,6 +185,39 @@ impl Keeper {
         self.keystore().version(name)
     }
 
+    /// Whether a secret's values are made for each lease.
+    pub fn is_made(&self, name: &str) -> bool {
+        self.keystore().is_made(name)
+    }
+
+    /// That there is a secret of that name: with a value, or one whose values are made for each lease.
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub fn look_for(&self, name: &str) -> Result<(), KeeperError> {
+        if self.is_made(name) { Ok(()) } else { self.take(name).map(|_| ()) }
+    }
+
+    /// The value that was made for a lease; none if that is over, or was made by a process before this one.
+    pub fn made(&self, lease: &str) -> Option<Secret> {
+        self.0.made.value(lease)
+    }
+
+    /// Holds the value that was made for a lease, until that is ended. From now on it is kept out of what is shown.
+    pub fn hold_made(&self, lease: &str, value: Secret) {
+        self.0.made.hold(lease, value);
+    }
+
+    /// The lease is over: nobody is given its value any more.
+    pub fn end_made(&self, lease: &str) {
+        self.0.made.end(lease);
+    }
+
+    /// A value that was printed and is not used is kept out of what is shown all the same.
+    pub fn keep_out(&self, value: Secret) {
+        self.0.made.keep_out(value);
+    }
+
     /// The names of secrets that are files, as far as a file of that name counts.
     ///
     /// # Errors
@@ -195,11 +239,16 @@ impl Keeper {
     /// # Errors
     /// The folder cannot be read.
     pub fn all(&self) -> Result<Secrets, KeeperError> {
-        let mut all = Secrets::default();
+        let mut all = self.0.made.all();
         for engine in &self.0.engines {
             all = all.with(&engine.all()?);
         }
-        Ok(all.however_written())
+        // They are asked for with each line of the log and each call of a tool, and are the same nearly always.
+        let mut written = self.0.written.lock().expect("no holder of this lock panics");
+        if written.0 != all {
+            *written = (all.clone(), all.however_written());
+        }
+        Ok(written.1.clone())
     }
 }
 

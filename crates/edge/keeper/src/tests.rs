@@ -41,7 +41,7 @@ fn keeper_of(home: &TempDir, namespace: &str, is_new: bool, dice: u8) -> Keeper 
 }
 
 fn kept(name: &str, version: u64, sealed: &[u8]) -> Kept {
-    Kept { name: name.to_owned(), version, sealed: Some(sealed.to_vec()) }
+    Kept { name: name.to_owned(), version, sealed: Some(sealed.to_vec()), is_made: false }
 }
 
 fn hold(keeper: &Keeper, kept: Vec<Kept>) {
@@ -95,7 +95,7 @@ fn what_was_put_wins_and_opens_as_itself_only() {
         "what is kept of the secret `wiki` is cut off; `steward secret rotate wiki` gives it another value"
     );
     // Revoked: the file does not come back in its place, and what a process may have had is still looked for.
-    hold(&keeper, vec![Kept { name: "wiki".to_owned(), version: 3, sealed: None }]);
+    hold(&keeper, vec![Kept { name: "wiki".to_owned(), version: 3, sealed: None, is_made: false }]);
     assert!(matches!(keeper.secret("wiki"), Err(KeeperError::Revoked(_))));
     assert_eq!(keeper.all().expect("read").scrub("sk-of-the-keystore"), "[secret]");
     // Of another node, with the same keys.

@@ -139,6 +139,15 @@ impl Logs {
         let _ = self.shared.held.set(hides);
     }
 
+    /// What is written elsewhere, without the secrets that the node holds; none where it cannot be told which these are.
+    pub fn without_secrets(&self, text: &str) -> Option<String> {
+        match self.shared.held.get() {
+            Some(hides) => hides(text),
+            // The node holds none yet.
+            None => Some(text.to_owned()),
+        }
+    }
+
     /// How many lines there were.
     pub fn counts(&self) -> Counts {
         let shared = &self.shared;

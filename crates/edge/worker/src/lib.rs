@@ -60,7 +60,7 @@ pub use grade::{Grade, LimitsBy};
 pub use inside::sandbox_init;
 pub use launcher::{Launcher, LauncherSettings};
 pub use path::{GrantPath, MAX_DEPTH, MAX_FILE_BYTES, MAX_PART_BYTES, MAX_PATH_BYTES, PathError};
-pub use plain::{MAX_PLAIN_INPUT_BYTES, PLAIN_TIMEOUT_MS, Plain, PlainEnd, PlainEnded, pass_on_nothing};
+pub use plain::{MAX_PLAIN_INPUT_BYTES, PLAIN_TIMEOUT_MS, Plain, PlainEnd, PlainEnded, Printed, pass_on_nothing};
 pub use session::{
     DOOR_PORT, EndedBy, Exit, Killer, LINES_WAITING, Line, MAX_LINE_BYTES, MAX_STDERR_TAIL_BYTES, Output, Session,
 };

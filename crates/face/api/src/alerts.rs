@@ -85,6 +85,7 @@ rules! {
     BREAKER_OPEN = "breaker-open", "models", "warning", "try `steward model test`, and look at the provider";
     BACKGROUND_SILENT = "background-silent", "background", "failed", "look at the node's log, then restart the node";
     LOG_LINES_DROPPED = "log-lines-dropped", "logs", "warning", "make room for the folder `logs` of the home, or log less";
+    SECRET_NOT_ENDED = "secret-not-ended", "secrets", "warning", "look at why its generator does not end it; it is told again by itself";
     HOOK_FAILING = "hook-failing", "hooks", "warning", "look at `steward hook list`, and try `steward hook test`";
     TRACES_FAILING = "traces-failing", "traces", "warning", "look at `steward traces`, and at the receiver";
     CERTIFICATE_ENDING = "certificate-ending", "certificate", "warning", "put a new certificate in its place; the node takes it by itself";
@@ -233,6 +234,12 @@ fn of_process(node: &Node, now: Timestamp, found: &mut Vec<Firing>) {
 fn of_store(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<(), Error> {
     let (context, rules) = (&node.context, &node.operations.alerts);
     let hour_ago = before(now, HOUR_MS);
+    for made in node.runner.not_ended()? {
+        let (count, why) = (made.count, made.why);
+        let evidence = format!("{count} of what it made for leases is over and not ended: {why}");
+        let about = Some(made.generator.to_string());
+        found.push(Firing { about, ..firing(&SECRET_NOT_ENDED, evidence, Some(made.since)) });
+    }
     context.store.read(|reader| {
         let key = context.store.head_key();
         let size = reader.written()?;

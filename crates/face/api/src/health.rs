@@ -23,8 +23,8 @@ const PARTS: [&str; 13] = [
     "runs",
     "effects",
     "sandboxes",
-    "secrets",
     "models",
+    "secrets",
     "hooks",
     "traces",
     "background",
@@ -102,11 +102,15 @@ fn says(node: &Node, part: &str) -> String {
         "runs" => format!("{} are driven, {} processes", node.runner.driven(), node.runner.processes()),
         "effects" => "none is stuck, none is unknown".to_owned(),
         "sandboxes" => node.runner.sandbox(),
-        "secrets" => match node.runner.keeper().unlocked() {
-            Ok(by) => format!("their keystore is unlocked by {by}"),
-            Err(why) => why.to_owned(),
-        },
         "models" => format!("{} were asked since the start", node.runner.breakers().len()),
+        "secrets" => {
+            let generators = node.runner.generators.names().len();
+            let keystore = match node.runner.keeper().unlocked() {
+                Ok(by) => format!("the keystore is unlocked by {by}"),
+                Err(why) => why.to_owned(),
+            };
+            format!("{keystore}; {generators} generators are set up, what they made ends with its leases")
+        }
         "hooks" => format!("{} are set up, none fails", node.runner.hooks.names().len()),
         "traces" => match node.runner.traces.view(context) {
             Err(error) => error.to_string(),

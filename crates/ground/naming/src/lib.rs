@@ -22,5 +22,5 @@ mod version;
 
 pub use id::{ActionId, CredentialId, HandoffId, IdError, KeyId, LeaseId, ReviewId, RevocationId, RunId, TraceId};
 pub use name::{Label, Name, Namespace};
-pub use text::{NameError, normalise, visible};
+pub use text::{NameError, normalise, visible, visible_to};
 pub use version::is_semantic_version;

@@ -46,6 +46,11 @@ pub enum NameError {
 
 /// `text` with everything but printable ASCII escaped, at most 80 characters: fit for a message or a record.
 pub fn visible(text: &str) -> String {
+    visible_to(text, 80)
+}
+
+/// The same, with at most so many characters, and what it is cut with.
+pub fn visible_to(text: &str, most: usize) -> String {
     let mut out = String::new();
     for c in text.chars() {
         if c == ' ' || c.is_ascii_graphic() {
@@ -53,7 +58,7 @@ pub fn visible(text: &str) -> String {
         } else {
             out.extend(c.escape_unicode());
         }
-        if out.len() >= 80 {
+        if out.len() >= most {
             out.push_str("...");
             break;
         }

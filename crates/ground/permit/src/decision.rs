@@ -66,6 +66,8 @@ words!(
         SecretNotGranted = "SECRET_NOT_GRANTED",
         /// A person took back that its run has the secret that it needs.
         LeaseRevoked = "LEASE_REVOKED",
+        /// The values of the secret that it needs are made for the leases of runs, and it was asked in none.
+        SecretNeedsRun = "SECRET_NEEDS_RUN",
     }
 );
 
@@ -87,6 +89,7 @@ impl DenialCode {
                 | Self::SecretRevoked
                 | Self::SecretNotGranted
                 | Self::LeaseRevoked
+                | Self::SecretNeedsRun
         )
     }
 }
@@ -223,6 +226,7 @@ impl fmt::Display for Denial {
             | DenialCode::SecretRevoked
             | DenialCode::SecretNotGranted
             | DenialCode::LeaseRevoked
+            | DenialCode::SecretNeedsRun
             | DenialCode::ToolSuspicious => f.write_str(&self.errors.join("; ")),
         }
     }

@@ -10,7 +10,7 @@
 //!
 //! Deliberately absent: where secrets are kept (`keeper`'s), and guessing what may be one.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD, prelude::BASE64_URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
@@ -43,9 +43,41 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Secrets that are known, to be kept out of what is shown.
-#[derive(Debug, Clone, Default)]
-pub struct Secrets(Vec<Secret>);
+/// A text as it stands in addresses (RFC 3986), of what must be escaped there and of all that may be, and in JSON (RFC 8259), as it is and in ASCII.
+fn escapes(text: &str) -> Vec<String> {
+    let in_address = |is_left: fn(u8) -> bool, upper: bool| -> String {
+        let one = |b: u8| match b {
+            _ if b.is_ascii_alphanumeric() || b"-._~".contains(&b) || is_left(b) => char::from(b).to_string(),
+            _ if upper => format!("%{b:02X}"),
+            _ => format!("%{b:02x}"),
+        };
+        text.bytes().map(one).collect()
+    };
+    let json = serde_json::Value::from(text).to_string();
+    let json = json[1..json.len() - 1].to_owned();
+    let ascii = |upper: bool| -> String {
+        let unit = |unit: u16| if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
+        let one = |c: char| match c {
+            _ if c.is_ascii() => c.to_string(),
+            _ => c.encode_utf16(&mut [0; 2]).iter().map(|u| unit(*u)).collect(),
+        };
+        json.chars().map(one).collect()
+    };
+    let slash: fn(u8) -> bool = |b| b == b'/';
+    let none: fn(u8) -> bool = |_| false;
+    let mut all = vec![json.clone(), json.replace('/', "\\/"), ascii(false), ascii(true)];
+    for upper in [true, false] {
+        all.extend([in_address(none, upper), in_address(slash, upper), in_address(none, upper).replace("%20", "+")]);
+    }
+    all.retain(|written| written != text);
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Secrets that are known, to be kept out of what is shown. Cheap to clone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Secrets(Arc<[Secret]>);
 
 impl Secrets {
     /// These secrets; the longest come first, so that one which holds another is taken out whole.
@@ -54,13 +86,13 @@ impl Secrets {
             secrets.into_iter().filter(|secret| secret.reveal().len() >= MIN_SCRUBBED_BYTES).collect();
         secrets.sort_by(|a, b| b.reveal().len().cmp(&a.reveal().len()).then_with(|| a.reveal().cmp(b.reveal())));
         secrets.dedup();
-        Self(secrets)
+        Self(secrets.into())
     }
 
     /// These and those.
     #[must_use]
     pub fn with(&self, others: &Self) -> Self {
-        Self::of(self.0.iter().chain(&others.0).cloned())
+        Self::of(self.0.iter().chain(&*others.0).cloned())
     }
 
     /// Whether there are none.
@@ -71,7 +103,7 @@ impl Secrets {
     /// The text without them.
     pub fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut scrubbed = Cow::Borrowed(text);
-        for secret in &self.0 {
+        for secret in &*self.0 {
             if scrubbed.contains(secret.reveal()) {
                 scrubbed = Cow::Owned(scrubbed.replace(secret.reveal(), SCRUBBED));
             }
@@ -85,7 +117,7 @@ impl Secrets {
         Self::of(self.0.iter().chain([secret]).cloned())
     }
 
-    /// These, and how each looks in hexadecimal digits and in base 64, wherever in what was encoded it begins.
+    /// These, and how each looks in hexadecimal digits, in base 64, wherever in what was encoded it begins, in an address, and in JSON.
     #[must_use]
     pub fn however_written(&self) -> Self {
         Self::of(self.0.iter().flat_map(|secret| {
@@ -99,7 +131,9 @@ impl Secrets {
                 let for_addresses = BASE64_URL_SAFE_NO_PAD.encode(&*whole);
                 [plain, for_addresses].map(|text| text[from..to].to_owned())
             });
-            let written: Vec<Secret> = digits.into_iter().chain(encoded).map(|text| Secret::new(&text)).collect();
+            let escaped = escapes(secret.reveal());
+            let written: Vec<Secret> =
+                digits.into_iter().chain(encoded).chain(escaped).map(|text| Secret::new(&text)).collect();
             std::iter::once(secret.clone()).chain(written)
         }))
     }
@@ -189,6 +223,23 @@ mod tests {
             known.scrub(&BASE64_STANDARD.encode("another text altogether")),
             BASE64_STANDARD.encode("another text altogether")
         );
+    }
+
+    #[test]
+    fn a_secret_is_found_in_addresses_and_in_json() {
+        let known = Secrets::of([Secret::new("hunter+/'2-Sup\u{20ac}r \"S3cret\"&en==")]).however_written();
+        for written in [
+            "hunter%2B%2F%272-Sup%E2%82%ACr%20%22S3cret%22%26en%3D%3D",
+            "hunter%2b%2f%272-Sup%e2%82%acr%20%22S3cret%22%26en%3d%3d",
+            "hunter%2B/%272-Sup%E2%82%ACr%20%22S3cret%22%26en%3D%3D",
+            "hunter%2B%2F%272-Sup%E2%82%ACr+%22S3cret%22%26en%3D%3D",
+            "hunter+/'2-Sup\u{20ac}r \\\"S3cret\\\"&en==",
+            "hunter+/'2-Sup\\u20acr \\\"S3cret\\\"&en==",
+            "hunter+/'2-Sup\\u20ACr \\\"S3cret\\\"&en==",
+            "hunter+\\/'2-Sup\u{20ac}r \\\"S3cret\\\"&en==",
+        ] {
+            assert_eq!(known.scrub(&format!("a={written}&b")), "a=[secret]&b", "{written}");
+        }
     }
 
     #[test]

@@ -23,8 +23,8 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
-/// Puts a secret into the keystore. One of `value` and `generate`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Puts a secret into the keystore. One of `value`, `generate` and `made_by`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutSecret {
     /// Its name: small letters, digits and hyphens.
@@ -35,9 +35,12 @@ pub struct PutSecret {
     /// Of how many random bytes the node makes it, 16 to 1024; nobody ever sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate: Option<u64>,
+    /// The generator of the node's configuration that makes a value for each lease; the secret has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
 }
 
-/// Gives a secret another value. One of `value` and `generate`; neither: as it was generated before.
+/// Gives a secret another value. One of `value` and `generate`; neither: as it was generated before, or made anew for each lease.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateSecret {
@@ -74,6 +77,9 @@ pub struct SecretRecord {
     /// Of how many random bytes the node made it, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated: Option<u64>,
+    /// The generator that makes a value for each lease, if it has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
     /// `any`: of every agent that policy lets use what needs it; `granted`: of those that it was granted to.
     pub leased_to: String,
     /// The agents that it was granted to: full names.

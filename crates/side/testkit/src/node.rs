@@ -40,6 +40,7 @@ pub struct Builder {
     model_timeouts: steward_model::Timeouts,
     hooks: Vec<steward_app_hooks::Hook>,
     traces: Option<steward_app_traces::Receiver>,
+    generators: Vec<steward_app_secrets::Generator>,
 }
 
 impl Builder {
@@ -99,6 +100,13 @@ impl Builder {
         self
     }
 
+    /// It has this generator.
+    #[must_use]
+    pub fn generator(mut self, generator: steward_app_secrets::Generator) -> Self {
+        self.generators.push(generator);
+        self
+    }
+
     /// Where its chance comes from.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -131,6 +139,7 @@ impl Builder {
             keeper: Default::default(),
             hooks: self.hooks,
             traces: self.traces,
+            generators: self.generators,
             worker: Workers::Other(Arc::clone(&worker) as Arc<dyn steward_worker::Worker>),
             home,
             namespace: self.namespace.parse().expect("a namespace"),
@@ -207,6 +216,7 @@ impl TestNode {
             model_timeouts: steward_model::Timeouts::default(),
             hooks: Vec::new(),
             traces: None,
+            generators: Vec::new(),
         }
     }
 
@@ -327,6 +337,11 @@ impl TestNode {
     /// Who is told from the next start on.
     pub fn tell(&mut self, hooks: Vec<steward_app_hooks::Hook>) {
         self.settings.hooks = hooks;
+    }
+
+    /// Who makes the values of secrets from the next start on.
+    pub fn generate(&mut self, generators: Vec<steward_app_secrets::Generator>) {
+        self.settings.generators = generators;
     }
 
     /// The most bytes of the store from the next start on.

@@ -86,7 +86,11 @@ impl TestNode {
         known
     }
 
-    async fn log_in(&self, login: &str) -> Known {
+    /// Exchanges a log-in key.
+    ///
+    /// # Panics
+    /// It is good for nothing.
+    pub async fn log_in(&self, login: &str) -> Known {
         let caller = self.authenticate(login).expect("the log-in key is good");
         let created = steward_app_people::exchange(self.context(), &caller, "a test".to_owned()).await;
         self.known(&created.expect("the log-in key can be exchanged"))

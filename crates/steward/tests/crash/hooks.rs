@@ -50,7 +50,7 @@ async fn who_was_told_when_the_node_died_is_told_again_of_the_same() {
     };
     operator.add_agent(&agent).await.expect("added");
     let value = Some(SecretText("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()));
-    let secret = PutSecret { name: "chat-hook".to_owned(), value, generate: None };
+    let secret = PutSecret { name: "chat-hook".to_owned(), value, generate: None, made_by: None };
     operator.put_secret(&secret).await.expect("put");
     node.stop();
     let file = place.home().join("steward.toml");

@@ -37,7 +37,7 @@ async fn a_rotation_that_dies_leaves_one_value_or_the_other() {
     let place = Place::new();
     let node = place.up(&[]);
     let (_, key) = node.login().await;
-    let put = PutSecret { name: "wiki".to_owned(), value: value(VALUES[0]), generate: None };
+    let put = PutSecret { name: "wiki".to_owned(), value: value(VALUES[0]), generate: None, made_by: None };
     node.caller(Some(&key.secret)).put_secret(&put).await.expect("put");
     node.stop();
     let (mut before, mut kept, mut lost) = (0, 0, 0);
@@ -83,7 +83,7 @@ async fn a_keystore_opens_whenever_the_node_died_that_made_it_or_sealed_it_anew(
     assert_eq!(dead.status.signal(), Some(KILL), "{}", dead.log);
     let node = place.up(&[]);
     let (operator, key) = node.login().await;
-    let put = PutSecret { name: "wiki".to_owned(), value: value(VALUES[0]), generate: None };
+    let put = PutSecret { name: "wiki".to_owned(), value: value(VALUES[0]), generate: None, made_by: None };
     operator.put_secret(&put).await.expect("put");
     node.stop();
     assert_eq!(held(&place, &Unlock::KeyFile).expect("it opens"), VALUES[0]);
@@ -125,7 +125,7 @@ async fn a_passphrase_takes_over_whenever_the_node_died_that_sealed_the_keystore
     let place = Place::new();
     let node = place.up(&[]);
     let (operator, key) = node.login().await;
-    let put = PutSecret { name: "wiki".to_owned(), value: value(VALUES[0]), generate: None };
+    let put = PutSecret { name: "wiki".to_owned(), value: value(VALUES[0]), generate: None, made_by: None };
     operator.put_secret(&put).await.expect("put");
     node.stop();
     let file = place.path("passphrase");

@@ -255,9 +255,9 @@ mod tests {
     const OF_PHASES: [&str; 7] =
         ["run.preflight", "run.plan", "run.execute", "run.verify", "run.package", "run.report", "run.ended"];
 
-    /// Points that have stories of their own: the keystore's (keystore.rs), an upgrade's (upgrade.rs), the sweep's (retention.rs), a hook's (hooks.rs), those of traces (traces.rs), and of
+    /// Points that have stories of their own: the keystore's (keystore.rs), an upgrade's (upgrade.rs), the sweep's (retention.rs), a hook's (hooks.rs), those of secrets that are made (made.rs), those of traces (traces.rs), and of
     /// backups (cli/backups.rs).
-    const ELSEWHERE: [&str; 13] = [
+    const ELSEWHERE: [&str; 17] = [
         "accept.recorded",
         "backup.after_rename",
         "backup.before_rename",
@@ -266,6 +266,10 @@ mod tests {
         "keeper.sealed_anew",
         "restore.copied",
         "retention.swept",
+        "secret.ended",
+        "secret.ending",
+        "secret.made",
+        "secret.making",
         "secret.rotated",
         "traces.sent.before_settled",
         "upgrade.after_commit",

@@ -16,6 +16,7 @@ mod hooks;
 mod keystore;
 mod life;
 mod load;
+mod made;
 mod retention;
 mod runs;
 mod stopping;

@@ -54,6 +54,7 @@ async fn old_home(place: &Place) {
         issuers: Vec::new(),
         hooks: Vec::new(),
         traces: None,
+        generators: Vec::new(),
         retention: Retention::default(),
         model_timeouts: steward_model::Timeouts::default(),
         keeper: Default::default(),

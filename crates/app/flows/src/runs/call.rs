@@ -24,11 +24,12 @@ use steward_store::Guard;
 
 use super::{
     follow::artifacts,
+    leases::Leases,
     protocol::{self, Call},
     runner::{Live, Runner},
     waiting,
 };
-use crate::gateway::{NotReady, Ready};
+use crate::gateway::{ByLease, NotReady, Ready};
 
 /// How often an agent may call: what a program in a loop reaches, and a node bears from every run at once.
 pub(crate) const CALLS: Rate = Rate { per_s: 100, burst: 200 };
@@ -258,8 +259,9 @@ async fn attempt_act(
         if place.is_none() {
             return Err(Error::new(Kind::Refused, code::RUN_OVER, "the run ended before the tool was called"));
         }
-        caller.guards.extend(leased(runner, standing, asked).await?);
-        tools.of_server = of_server(runner, live, standing, asked).await?;
+        let leases = leased(runner, standing, asked).await?;
+        caller.guards.extend(leases.needs);
+        tools.of_server = of_server(runner, live, standing, asked, &leases.made).await?;
     }
     let done = steward_app_actions::perform(context, caller, asked.clone(), Some(&tools)).await;
     drop(place);
@@ -326,18 +328,17 @@ pub(crate) fn may_ask(runner: &Runner, id: &RunId) -> Result<(), Error> {
 /// The action that calls a tool of another server.
 const TOOL_CALL: &str = "tool.call";
 
-/// Leases of the secrets that a tool's server is given, if policy lets the tool be called, or would once a person approved the call: what must
-/// still hold of them.
-async fn leased(runner: &Runner, standing: &Standing, asked: &Asked) -> Result<Vec<Guard>, Error> {
+/// Leases of the secrets that a tool's server is given, if policy lets the tool be called, or would once a person approved the call.
+async fn leased(runner: &Runner, standing: &Standing, asked: &Asked) -> Result<Leases, Error> {
     let context = &runner.context;
-    let Some((server, tool)) = asked.resource.split_once('/') else { return Ok(Vec::new()) };
-    let Some((tier, secrets)) = runner.gateway.needs(server, tool)? else { return Ok(Vec::new()) };
+    let Some((server, tool)) = asked.resource.split_once('/') else { return Ok(Leases::default()) };
+    let Some((tier, secrets)) = runner.gateway.needs(server, tool)? else { return Ok(Leases::default()) };
     let action = asked.action(context)?;
     let owner = Some(context.namespace.to_string());
     let question = Question { needs: Some(tier), ..context.question(&standing.caller, action.clone(), owner) };
     if secrets.is_empty() || context.halt().is_halted || !context.policy().engine.weigh(&question).could_be_allowed() {
         // It is refused where it is decided, and nothing is leased for it.
-        return Ok(Vec::new());
+        return Ok(Leases::default());
     }
     runner.leased(standing, &action, secrets.iter().map(String::as_str)).await
 }
@@ -348,13 +349,14 @@ async fn of_server(
     live: &Live,
     standing: &Standing,
     asked: &Asked,
+    leases: &ByLease,
 ) -> Result<Option<OfServer>, Error> {
     let Some((server, tool)) = asked.resource.split_once('/') else { return Ok(None) };
     let ready = tokio::select! {
         biased;
         // A server that is slow to come does not keep a run that is over.
         () = live.over() => return Err(Error::new(Kind::Refused, code::RUN_OVER, "the run ended while its server was asked")),
-        ready = runner.gateway.ready(server, tool) => ready,
+        ready = runner.gateway.ready(server, tool, leases) => ready,
     };
     match ready {
         Ok(Ready { upstream, row, secrets }) => {
@@ -410,7 +412,7 @@ pub(crate) async fn charged(runner: &Runner, id: &RunId, error: Error) -> Error 
         (_, code::RUN_OVER | code::LOCK_LOST | code::NEEDS_REVIEW | code::TOOL_CHANGED | "HALTED" | "OVER_BUDGET") => {
             return error;
         }
-        (_, "SECRET_REVOKED" | "SECRET_NOT_GRANTED" | "LEASE_REVOKED") => return error,
+        (_, "SECRET_REVOKED" | "SECRET_NOT_GRANTED" | "LEASE_REVOKED" | "SECRET_NEEDS_RUN") => return error,
         (_, "FORBIDDEN_ACTION") => Command::Forbidden { details: message },
         (_, "WRONG_PHASE") => Command::Violation { details: message },
         (Kind::Refused, _) => Command::Denied { code, message },

@@ -143,7 +143,7 @@ async fn drive(
 /// What an agent writes to its standard output, if that is not how it calls: for whoever reads the node's log.
 fn tell(id: &RunId, agent: &Name, line: &Line) {
     if let Line::Text(text) = line {
-        let text: String = steward_naming::visible(text).chars().take(MAX_TOLD).collect();
+        let text = steward_naming::visible_to(text, MAX_TOLD);
         tracing::info!(run.id = id.as_str(), agent.name = %agent, text, "an agent wrote");
     }
 }

@@ -31,7 +31,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     call::{self, Standing},
-    leases::may_have,
+    leases::{Leases, may_have},
     runner::{Live, Runner},
     waiting,
 };
@@ -191,7 +191,7 @@ impl Runner {
             let action = self.context.action(CALL, ResourceKind::Model, model.name.as_str())?;
             let question = self.question(&who.caller, action, &model);
             let allowed = in_scope && self.context.policy().engine.weigh(&question).could_be_allowed();
-            if allowed && may_have(&self.context, &who.agent, model.secret.as_deref())? {
+            if allowed && may_have(&self.context, &who.agent, who.run.is_some(), model.secret.as_deref())? {
                 usable.push(model);
             }
         }
@@ -235,7 +235,7 @@ impl Runner {
                 .await?;
             // One that is no name at all is told with all else that is wrong.
             if secret.parse::<Label>().is_ok() {
-                self.keeper.secret(secret).map_err(crate::gateway::no_secret)?;
+                self.keeper.look_for(secret).map_err(crate::gateway::no_secret)?;
             }
         }
         models::add(&self.context, caller, new).await
@@ -254,7 +254,7 @@ impl Runner {
         let request = ChatRequest::read(body, Limits::default()).map_err(|error| told(&error, None))?;
         let action = self.context.action("model.test", ResourceKind::Model, name)?.with_arguments(request.digest());
         let granted = self.context.permit(caller, action.clone(), None).await?;
-        let (provider, secrets) = self.provider(&model)?;
+        let (provider, secrets) = self.provider(&model, &Leases::default())?;
         let id = granted.id();
         let change = self
             .context
@@ -372,15 +372,21 @@ impl Runner {
         let action = action.with_arguments(request.digest());
         let question = self.question(&who.caller, action.clone(), model);
         let id = question.id.clone();
+        let made = self.made_before(&who, &action, &question, model).await?;
         // One at a time: no two read the same budgets. The store's guard holds that, too.
         let _turn = self.model_turn.lock().await;
         let granted = context.decide(&who.caller, question, &steward_store::Refusal::default()).await?;
         let granted = granted.map_err(|(denial, noted)| noted.tell(Error::from(&denial)))?;
-        let needs = match &who.run {
-            Some(standing) => self.leased(standing, &action, model.secret.as_deref()).await?,
-            None => self.granted(&who.agent, &who.caller, &action, model.secret.as_deref()).await?,
+        let leases = match (made, &who.run) {
+            (Some(leases), _) => leases,
+            (None, Some(standing)) => self.leased(standing, &action, model.secret.as_deref()).await?,
+            (None, None) => {
+                let needs = self.granted(&who.agent, &who.caller, &action, model.secret.as_deref()).await?;
+                Leases { needs, ..Leases::default() }
+            }
         };
-        let (provider, secrets) = self.provider(model)?;
+        let (provider, secrets) = self.provider(model, &leases)?;
+        let needs = leases.needs;
         let run = who.run.as_ref().map(|standing| standing.run.id().clone());
         let asks = Asks {
             id: id.clone(),
@@ -443,6 +449,23 @@ impl Runner {
             model: model.clone(),
         };
         Ok(Begun { warrant: done.warrant, action, request, provider, secrets, ends })
+    }
+
+    /// The lease of a secret that is made, if policy lets the model be asked: a program takes a while, and nobody else is to wait for it.
+    async fn made_before(
+        &self,
+        who: &Who,
+        action: &Action,
+        question: &Question,
+        model: &ModelRow,
+    ) -> Result<Option<Leases>, Error> {
+        let (Some(standing), Some(secret)) = (&who.run, model.secret.as_deref()) else { return Ok(None) };
+        let context = &self.context;
+        let may = !context.halt().is_halted && context.policy().engine.weigh(question).could_be_allowed();
+        if !may || !self.keeper.is_made(secret) {
+            return Ok(None);
+        }
+        self.leased(standing, action, [secret]).await.map(Some)
     }
 
     async fn carry_out(self: Arc<Self>, begun: Begun, live: Option<Arc<Live>>) -> Result<Said, Failed> {
@@ -635,9 +658,20 @@ impl Runner {
         }
     }
 
-    fn provider(&self, model: &ModelRow) -> Result<(Provider, Secrets), Error> {
+    fn provider(&self, model: &ModelRow, leases: &Leases) -> Result<(Provider, Secrets), Error> {
         let known = self.keeper.all().map_err(Error::broken)?;
-        let key = model.secret.as_ref().map(|name| self.keeper.secret(name)).transpose();
+        let key = |name: &String| match leases.made.get(name) {
+            // It was ended a moment ago: whoever asks looks again, and is told why.
+            Some(lease) => self.keeper.made(lease.as_str()).ok_or_else(|| {
+                Error::new(
+                    Kind::Stale,
+                    code::STALE,
+                    format!("what was made of the secret `{name}` was ended meanwhile"),
+                )
+            }),
+            None => self.keeper.secret(name).map_err(crate::gateway::no_secret),
+        };
+        let key = model.secret.as_ref().map(key).transpose()?;
         let provider = Provider {
             name: model.name.to_string(),
             wire: match model.wire {
@@ -645,7 +679,7 @@ impl Runner {
                 WireName::Anthropic => WireKind::Anthropic,
             },
             base_url: model.url.clone(),
-            key: key.map_err(crate::gateway::no_secret)?,
+            key,
             upstream: model.upstream.clone(),
         };
         Ok((provider, known))

@@ -147,7 +147,7 @@ pub(crate) fn of_servers(context: &Context, packet: &Packet, caller: &Caller) ->
     let servers = context.store.read(|reader| steward_app_tools::rows::servers(reader, &context.namespace))?;
     let has_secrets = |row: &ToolRow| -> Result<bool, Error> {
         let secrets = servers.iter().find(|server| server.name == row.server).map(|server| server.secrets.values());
-        may_have(context, &packet.agent, secrets.into_iter().flatten().map(String::as_str))
+        may_have(context, &packet.agent, true, secrets.into_iter().flatten().map(String::as_str))
     };
     let mut offered = Vec::new();
     for (row, definition) in pinned {

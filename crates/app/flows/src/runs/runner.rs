@@ -11,6 +11,7 @@ use steward_app_actions::{Running, Tools};
 use steward_app_hooks::Hooks;
 use steward_app_node::{Context, Error};
 use steward_app_runs::RunRow;
+use steward_app_secrets::Generators;
 use steward_app_traces::Traces;
 use steward_fetch::{AllowList, Fetcher};
 use steward_keeper::Keeper;
@@ -59,6 +60,8 @@ pub struct RunnerParts {
     pub hooks: Hooks,
     /// Who is sent what agents did, as spans.
     pub traces: Traces,
+    /// Who makes the values of secrets that have none of their own.
+    pub generators: Arc<Generators>,
     /// Programs that every sandbox shows, read-only.
     pub programs: PathBuf,
     /// What runs are given for their time: copies of what a predecessor left.
@@ -79,6 +82,8 @@ pub struct Runner {
     pub hooks: Hooks,
     /// Who is sent what agents did, as spans.
     pub traces: Traces,
+    /// Who makes the values of secrets that have none of their own.
+    pub generators: Arc<Generators>,
     pub(crate) models: steward_model::Caller,
     pub(crate) keeper: Keeper,
     /// Held while a call of a model is reserved and recorded, so that no two read the same budgets.
@@ -103,6 +108,8 @@ pub type ServeDoor = dyn Fn(Arc<Runner>, RunId, TcpListener) + Send + Sync;
 pub(crate) struct Live {
     /// Held for each step, so that the steps of one run do not make each other stale.
     pub(crate) turn: tokio::sync::Mutex<()>,
+    /// Held while a secret is made for it, so that each is made once.
+    pub(crate) making: Arc<tokio::sync::Mutex<()>>,
     /// Ends the agent's process.
     killer: Mutex<Option<Killer>>,
     /// Ends the tools that run for it.
@@ -129,6 +136,7 @@ impl Default for Live {
     fn default() -> Self {
         Self {
             turn: tokio::sync::Mutex::default(),
+            making: Arc::default(),
             killer: Mutex::default(),
             running: Running::default(),
             asked: AtomicU64::default(),
@@ -183,6 +191,7 @@ impl Runner {
             retention: parts.retention,
             hooks: parts.hooks,
             traces: parts.traces,
+            generators: parts.generators,
             models: parts.models,
             keeper: parts.keeper,
             model_turn: tokio::sync::Mutex::default(),

@@ -6,7 +6,7 @@ use steward_app_node::{ReviewRow, rows::ReviewFilter};
 use steward_app_reviews as inbox;
 use steward_ledger::kind;
 use steward_naming::ReviewId;
-use steward_permit::{Role, Tier};
+use steward_permit::{Role, Scope, Tier};
 use steward_policy::Source;
 use steward_review::Status;
 use steward_testkit::{Known, Played, TestNode};
@@ -207,6 +207,85 @@ async fn an_approval_ends_with_its_time_and_with_the_policy() {
     round(&node).await;
     let other = ask().await.expect_err("under another policy").review.expect("another review");
     assert_ne!(other, anew, "what was approved was approved under the policy of then");
+}
+
+#[tokio::test]
+async fn what_waits_under_a_policy_of_before_is_asked_anew_and_approved_by_nobody() {
+    let (node, olivia, rita, _) = house().await;
+    for n in 0..32 {
+        node.act(&olivia, "architect", "fs.write", &format!("/plans/{n}.md"), b"x").await.expect_err("waits");
+    }
+    let stale = waiting(&node).remove(0).review.id;
+    let (id, mut agent, number, review) = plan_waits(&node, &olivia).await;
+    node.edit_policies(|sources| {
+        let text =
+            "@id(\"own\")\n@description(\"Nothing.\")\nforbid (principal, action == Action::\"ssh\", resource);\n";
+        sources.policies.push(Source { name: "own.cedar".to_owned(), text: text.to_owned() });
+    });
+    round(&node).await;
+    // It would be good for nothing.
+    assert_eq!(approve(&node, &rita, &stale).await.expect_err("of another policy").code, "REVIEW_OVER");
+    assert_eq!(row(&node, &stale).review.status, Status::Voided);
+    // And keeps nobody from asking.
+    let anew = node.act(&olivia, "architect", "fs.write", "/plans/new.md", b"x").await.expect_err("it waits");
+    assert_eq!(anew.code, "NEEDS_REVIEW");
+    // A run that waits asks anew by itself.
+    assert_eq!(approve(&node, &rita, &review.review.id).await.expect_err("of another policy").code, "REVIEW_OVER");
+    let of_run = || waiting(&node).into_iter().find(|row| row.review.run.as_ref() == Some(&id));
+    until("another review of the plan", || of_run().is_some()).await;
+    approve(&node, &rita, &of_run().expect("it waits").review.id).await.expect("a reviewer");
+    let said = agent.answer(number).await.expect("an answer");
+    assert_eq!((said["ok"].as_bool(), said["phase"].as_str()), (Some(true), Some("EXECUTE")), "{said}");
+    agent.exit(0);
+    node.ended(&id).await;
+}
+
+#[tokio::test]
+async fn what_a_disabled_person_asked_for_or_approved_is_done_by_nobody() {
+    let (node, olivia, rita, rolf) = house().await;
+    let ask = async |who: &Known, path: &str| node.act(who, "architect", "fs.write", path, b"x").await;
+    let approved = ask(&olivia, "/plans/a.md").await.expect_err("it waits").review.expect("a review");
+    approve(&node, &rolf, &approved).await.expect("a reviewer");
+    let other = ask(&olivia, "/plans/b.md").await.expect_err("it waits").review.expect("a review");
+    let disable = async |name: &str| {
+        let name = name.parse().expect("a label");
+        steward_app_people::disable(node.context(), &node.admin().await, &name).await.expect("disabled");
+    };
+    disable("rolf").await;
+    assert_eq!(
+        (row(&node, &approved).review.status, row(&node, &other).review.status),
+        (Status::Voided, Status::Pending)
+    );
+    assert_eq!(ask(&olivia, "/plans/a.md").await.expect_err("it waits anew").code, "NEEDS_REVIEW");
+    disable("olivia").await;
+    assert_eq!(row(&node, &other).review.status, Status::Voided);
+    assert_eq!(waiting(&node).len(), 0);
+    assert_eq!(approve(&node, &rita, &other).await.expect_err("void").code, "REVIEW_OVER");
+}
+
+#[tokio::test]
+async fn who_asked_and_made_a_reviewers_key_does_not_approve_with_it() {
+    let node = TestNode::new().await;
+    let ada = node.person("ada", &[Role::Admin, Role::Operator]).await;
+    let rita = node.person("rita", &[Role::Reviewer]).await;
+    node.agent("architect", Tier::T4).await;
+    node.clock().advance_ms(1_000);
+    let ask =
+        async |path: &str| node.act(&ada, "architect", "fs.write", path, b"x").await.expect_err("it waits").review;
+    let review = ask("/plans/a.md").await.expect("a review");
+    node.clock().advance_ms(1_000);
+    // She makes herself a way in as the reviewer, and a key by that.
+    let as_rita = node.log_in(&node.login_key("rita").await).await;
+    assert_eq!(approve(&node, &as_rita, &review).await.expect_err("it is ada").code, "FORBIDDEN");
+    let again = node.key(&as_rita, &[Scope::All], false).await;
+    assert_eq!(approve(&node, &again, &review).await.expect_err("it is ada still").code, "FORBIDDEN");
+    // By the key that she had before, rita says what she says.
+    approve(&node, &rita, &review).await.expect("a reviewer");
+    // What is asked later was not what the key was made for.
+    node.clock().advance_ms(1_000);
+    let later = ask("/plans/b.md").await.expect("a review");
+    let done = approve(&node, &as_rita, &later).await.expect("a reviewer");
+    assert!(!done.review.decisions[0].own);
 }
 
 #[tokio::test]

@@ -5,11 +5,14 @@ use std::{fs, path::Path, sync::Once};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::json;
+use steward_app_secrets::Value as Holds;
 use steward_naming::RunId;
+use steward_permit::{Role, Tier};
 use steward_testkit::{Played, TestNode};
 
 use crate::{
     common::{READ, ask, end, model, node, put, run, wiki},
+    maker::Maker,
     provider::{self, Provider},
     server::{Reply, Server},
 };
@@ -194,4 +197,85 @@ async fn a_secret_stands_in_nothing_that_the_node_wrote() {
     fs::write(node.home().secrets().join("as-a-file"), CANARY).expect("written");
     assert_eq!(search(&home, CANARY).0.len(), 1);
     fs::remove_file(node.home().secrets().join("as-a-file")).expect("removed");
+}
+
+/// The same of values that are made: told by their generator where it should not, by a provider and by a server of tools.
+#[tokio::test]
+async fn what_was_made_stands_in_nothing_that_the_node_wrote() {
+    let maker = Maker::new();
+    let mut node = TestNode::builder().generator(maker.generator()).start().await;
+    let olivia = node.person("olivia", &[Role::Operator]).await;
+    node.agent("reader", Tier::T1).await;
+    log(&node);
+    put(&node, "maker", "the-makers-own-key").await;
+    let by = Holds::MadeBy("roles".parse().expect("a label"));
+    node.runner().put_secret(&node.admin().await, "wiki", &by).await.expect("put");
+    let server = Server::start(|_, arguments, key| match arguments["id"].as_str().unwrap_or_default() {
+        "plain" => Reply::Text(format!("you came with {key}")),
+        "base64" => Reply::Text(BASE64_STANDARD_NO_PAD.encode(key)),
+        "fail" => Reply::Failed(format!("bad key {key}, {}", hex::encode(key))),
+        _ => Reply::Refused(format!("bad key {key}")),
+    });
+    wiki(&node, &server).await;
+    let provider = Provider::start(|n, _, headers| {
+        let key = headers["authorization"].to_str().expect("text").trim_start_matches("Bearer ").to_owned();
+        match n {
+            0 => provider::Reply::Json(200, provider::said(&format!("your key is {key}"), 10, 5)),
+            _ => provider::Reply::Json(401, json!({"error": {"message": format!("no such key: {key}"), "type": "x"}})),
+        }
+    })
+    .await;
+    model(&node, &provider).await;
+    let (id, mut agent) = run(&node, &olivia, "reader").await;
+    let mut told = Vec::new();
+    // First it is not made, in every way in which a program can say too much.
+    for says in [
+        "echo \"$value\"; exit 1",
+        "printf '{\"value\":\"%s\",\"error\":\"%s is taken\"}' $value $value; exit 1",
+        "printf '{\"value\":\"%s\"}' $value; echo \"$value\" >&2; exit 1",
+        "echo \"CREATE ROLE x PASSWORD '$value'\" >&2; exit 1",
+    ] {
+        maker.first(&format!("if [ $does = make ]; then make; {says}; fi"));
+        told.push(
+            ask(&node, &id)
+                .await
+                .map_or_else(|error| format!("{error:?} {:?}", error.context()), |said| said.to_string()),
+        );
+        assert!(told.last().is_some_and(|told| told.contains("SECRET_NOT_MADE")), "{told:?}");
+        node.clock().advance_ms(10_000);
+        node.runner().end_made("roles").await.expect("a round");
+    }
+    maker.mend();
+    for what in ["plain", "base64", "fail", "refuse"] {
+        told.push(agent.call(READ, json!({"id": what})).await.to_string());
+    }
+    for _ in 0..2 {
+        told.push(
+            ask(&node, &id)
+                .await
+                .map_or_else(|error| format!("{error:?} {:?}", error.context()), |said| said.to_string()),
+        );
+    }
+    for (n, told) in told.iter().enumerate() {
+        keep(&mut agent, n, told).await;
+    }
+    assert!(told.iter().filter(|told| told.contains("[secret]")).count() >= 5, "it was told, and taken out: {told:#?}");
+    // It cannot be ended, and its generator says why.
+    maker.first("if [ $does = end ]; then echo \"cannot drop $(cat $folder/living/$lease)\" >&2; exit 1; fi");
+    end(&node, &id, &agent).await;
+    assert_eq!(node.runner().end_made("roles").await.expect("a round").failed, 1);
+    maker.mend();
+    crate::common::settle(&node).await;
+    node.restart().await;
+    let bodies = node.context().store.read(|reader| reader.entries("ORDER BY seq", &[])).expect("it reads");
+    let export: String = bodies.iter().map(|entry| format!("{:?}\n", entry.read_body())).collect();
+    assert!(export.contains("[secret] is taken"), "what its generator said is on record without it");
+    fs::write(node.home().path().join("export"), export).expect("written");
+    let ever = maker.ever();
+    assert_eq!(ever.len(), 6, "four times in vain, for the node, and for the run");
+    for value in ever {
+        let (found, looked) = search(node.home().path(), &value);
+        assert_eq!(found, [] as [String; 0]);
+        assert!(looked > 20, "{looked}");
+    }
 }

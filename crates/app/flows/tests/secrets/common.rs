@@ -63,11 +63,16 @@ pub(crate) async fn wiki(node: &TestNode, server: &Server) {
 
 /// Puts a model behind the node whose key is `wiki`.
 pub(crate) async fn model(node: &TestNode, provider: &Provider) {
+    model_with(node, provider, "wiki").await;
+}
+
+/// The same with another key.
+pub(crate) async fn model_with(node: &TestNode, provider: &Provider, secret: &str) {
     let new = NewModel {
         name: "fast".to_owned(),
         wire: "openai".to_owned(),
         url: provider.url.clone(),
-        secret: Some("wiki".to_owned()),
+        secret: Some(secret.to_owned()),
         ..NewModel::default()
     };
     steward_app_models::add(node.context(), &node.admin().await, &new).await.expect("added");

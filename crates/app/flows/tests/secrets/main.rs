@@ -5,6 +5,9 @@ mod common;
 mod endings;
 mod keeping;
 mod leases;
+mod made;
+mod made_tools;
+mod maker;
 #[path = "../models/provider.rs"]
 #[expect(dead_code, reason = "other stories use the rest of it")]
 mod provider;

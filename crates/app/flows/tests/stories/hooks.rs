@@ -275,6 +275,20 @@ async fn one_that_is_refused_does_not_keep_the_others() {
 }
 
 #[tokio::test]
+async fn a_command_that_says_a_secret_is_heard_without_it() {
+    let (node, otto, _) = house(command(&format!("echo \"boom {SECRET}\" >&2; exit 3"))).await;
+    asks(&node, &otto, "/plans/a.md").await;
+    assert_eq!(round(&node, "page").await.failed, 1);
+    assert!(hook(&node, "page").why.is_some_and(|why| why.contains("boom [secret]")));
+    let admin = node.admin().await;
+    let tested = node.runner().hooks.test(node.context(), node.runner().keeper(), &admin, "page").await.expect("tried");
+    assert!(tested.why.is_some_and(|why| why.contains("boom [secret]") && !why.contains("whsec_")));
+    for body in bodies(&node, kind::HOOK_SETTLED) {
+        assert!(!serde_json::to_string(&body).expect("JSON").contains("whsec_"), "{body:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_dies_loses_nothing_and_tells_nothing_anew() {
     let receiver = Receiver::new();
     let (mut node, otto, rita) = house(chat(&receiver)).await;

@@ -95,6 +95,7 @@ async fn a_node_is_the_authority_for_its_own_namespace() {
         model_timeouts: steward_model::Timeouts::default(),
         hooks: Vec::new(),
         traces: None,
+        generators: Vec::new(),
         keeper: Default::default(),
         worker: Workers::Sandboxed("/nowhere".into()),
     };

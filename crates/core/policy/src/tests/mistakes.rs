@@ -189,7 +189,7 @@ fn too_much_is_refused_unread() {
     check(
         &[("a.cedar", &huge)],
         expect![[r#"
-            schema.cedarschema:1:1: all policies together have 4208518 bytes; at most 4194304 are read
+            schema.cedarschema:1:1: all policies together have 4208769 bytes; at most 4194304 are read
               help: remove policies that nobody needs
         "#]],
     );

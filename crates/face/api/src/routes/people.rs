@@ -2,7 +2,9 @@
 
 use axum::{Json, http::StatusCode};
 use steward_app_node::{Caller, Context, Error, Problem};
-use steward_app_people::{self as verbs, Created, DEFAULT_LIFETIME_S, Holder, KeyRow, NewKey, PersonRow};
+use steward_app_people::{
+    self as verbs, Created, DEFAULT_LIFETIME_S, Holder, KeyRow, LOGIN_LIFETIME_S, NewKey, PersonRow,
+};
 use steward_naming::{KeyId, Label, Name};
 use steward_permit::{Actor, Role, Scope};
 use steward_wire::{
@@ -149,13 +151,14 @@ pub(crate) async fn create_key(
             let asked = asked.clone();
             async move {
                 let scopes: Vec<Scope> = words("scopes", &asked.scopes)?;
+                let by_itself = if scopes.contains(&Scope::Login) { LOGIN_LIFETIME_S } else { DEFAULT_LIFETIME_S };
                 let (holder, holder_guard) = holder(&context, &caller, &asked)?;
                 let new = NewKey {
                     holder,
                     holder_guard,
                     label: asked.label,
                     scopes,
-                    lifetime_s: asked.lifetime_s.unwrap_or(DEFAULT_LIFETIME_S),
+                    lifetime_s: asked.lifetime_s.unwrap_or(by_itself),
                     single_use: asked.single_use,
                 };
                 Ok(created(&context, verbs::create_key(&context, &caller, new).await?))

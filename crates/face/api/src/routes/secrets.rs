@@ -25,6 +25,7 @@ fn record(view: SecretView) -> SecretRecord {
         status: of(|row| row.status.as_str().to_owned()).unwrap_or_else(|| "active".to_owned()),
         version: row.as_ref().map_or(0, |row| row.version),
         generated: row.as_ref().and_then(|row| row.generated),
+        made_by: row.as_ref().and_then(|row| row.made_by.as_ref()).map(ToString::to_string),
         leased_to: of(|row| row.leased_to.as_str().to_owned()).unwrap_or_else(|| "any".to_owned()),
         grants: view.grants.iter().map(|grant| grant.agent.to_string()).collect(),
         leases: view.leases as u64,
@@ -67,8 +68,13 @@ fn source(value: Option<SecretText>, generate: Option<u64>, is_there: bool) -> R
         (Some(text), None) => Ok(Value::Given(Secret::new(&text.0))),
         (None, Some(bytes)) => Ok(Value::Generated(bytes)),
         (None, None) if is_there => Ok(Value::Again),
+        (None, None) => Err(one_of_them()),
         _ => Err(Error::invalid("give `value` or `generate`; one of the two")),
     }
+}
+
+fn one_of_them() -> Error {
+    Error::invalid("give `value`, `generate` or `made_by`; one of the three")
 }
 
 /// Every secret, without what it holds.
@@ -83,13 +89,19 @@ pub(crate) async fn list(visit: Visit) -> Result<Json<SecretList>, Refused> {
     Ok(Json(SecretList { secrets: views.into_iter().map(record).collect() }))
 }
 
-/// Puts a secret into the keystore, where it stands before a file of that name. One that was revoked comes back with a new value.
+/// Puts a secret into the keystore, where it stands before a file of that name. One that was revoked comes back with a new value. One that a
+/// generator makes has a value for each lease, which ends with that.
 #[utoipa::path(post, path = "/v1/secrets", tag = "secrets", request_body = PutSecret, responses((status = 201, body = SecretRecord), (status = 400, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn put(
     visit: Visit,
     Body(asked): Body<PutSecret>,
 ) -> Result<(StatusCode, Json<SecretRecord>), Refused> {
-    let value = source(asked.value, asked.generate, false).map_err(|e| visit.refused(e))?;
+    let value = match (asked.value, asked.generate, asked.made_by) {
+        (None, None, Some(generator)) => generator.parse().map(Value::MadeBy).map_err(Error::from),
+        (value, generate, None) => source(value, generate, false),
+        _ => Err(one_of_them()),
+    };
+    let value = value.map_err(|e| visit.refused(e))?;
     let row = visit
         .change(|_, caller| {
             let (runner, name, value) = (visit.runner(), asked.name.clone(), value.clone());

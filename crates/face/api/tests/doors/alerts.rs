@@ -15,9 +15,11 @@ use axum::{
 };
 use serde_json::{Value, json};
 use steward_api::{AlertRules, Certificate, Operations, RULES};
+use steward_app_flows::runs::Asking;
 use steward_app_flows::{Tended, Workers, tend};
 use steward_app_hooks::{Event, Hook, Round, To};
 use steward_app_node::Caller;
+use steward_app_secrets::{FAILURES_BEFORE_ALERT, Generator};
 use steward_app_traces::{Receiver, Round as Sent};
 use steward_ledger::kind;
 use steward_logs::{Logs, Settings};
@@ -164,6 +166,38 @@ async fn sends(house: &House) -> Sent {
     runner.traces.round(house.node.context(), runner.keeper()).await.expect("a round")
 }
 
+/// From now on this program makes the values of secrets, and ends them.
+async fn generate(house: &mut House, program: &str) {
+    let (name, command) = ("roles".parse().expect("a label"), vec![program.to_owned()]);
+    house.node.generate(vec![Generator { name, command, secrets: Default::default(), timeout_s: 10 }]);
+    house.reborn(calm()).await;
+}
+
+/// A run asks for what nobody makes; nobody ends it either, however often it is told.
+async fn make_in_vain(house: &mut House) {
+    generate(house, "/nowhere/make-role").await;
+    let put = house.post("/v1/secrets", &json!({"name": "db", "made_by": "roles"})).await;
+    assert_eq!((put.status.as_u16(), put.json()["made_by"].as_str()), (201, Some("roles")), "{put:?}");
+    let added =
+        house.post("/v1/models", &json!({"name": "made", "url": "http://127.0.0.1:9/v1", "secret": "db"})).await;
+    assert_eq!(added.status, 201, "{added:?}");
+    let mut packet = packet("scribe");
+    packet["constraints"]["scope"] = json!(["fs.write:/reports/**", "model.call:*"]);
+    let run = house.node.start_run(&house.operator, "scribe", &packet).await.expect("it begins");
+    let mut agent = house.node.next_agent().await;
+    agent.begin().await;
+    let question = json!({"model": "made", "messages": [{"role": "user", "content": "hi"}]});
+    let asked = house.node.runner().chat(Asking::Run(run.id().clone(), None), question).await;
+    assert_eq!(asked.expect_err("nobody makes it").code, "SECRET_NOT_MADE");
+    agent.exit(0);
+    house.node.ended(run.id()).await;
+    for _ in 0..FAILURES_BEFORE_ALERT {
+        assert!(!firing(house).await.contains_key("secret-not-ended"), "it is told again by itself");
+        assert_eq!(house.node.runner().end_made("roles").await.expect("a round").failed, 1);
+        house.node.clock().advance_ms(MINUTE_MS);
+    }
+}
+
 /// Makes what a rule is for.
 async fn break_it(rule: &str, house: &mut House) -> Fault {
     let mut fault = Fault::default();
@@ -261,6 +295,7 @@ async fn break_it(rule: &str, house: &mut House) -> Fault {
             assert!(sends(house).await.failed);
             fault.collector = Some(collector);
         }
+        "secret-not-ended" => make_in_vain(house).await,
         "certificate-ending" | "certificate-unreadable" => {
             let certificate = Arc::new(Certificate::ending(house.node.now().plus_ms(90 * DAY_MS)));
             house.reborn(Operations { certificate: Some(Arc::clone(&certificate)), ..calm() }).await;
@@ -338,6 +373,10 @@ async fn mend_it(rule: &str, house: &mut House, fault: &Fault) {
             house.node.clock().advance_ms(MINUTE_MS);
             assert_eq!(sends(house).await.sent, 1);
             assert_eq!(fault.collector.as_ref().expect("somebody").spans().len(), 2, "it was tried twice");
+        }
+        "secret-not-ended" => {
+            generate(house, "/bin/true").await;
+            assert_eq!(house.node.runner().end_made("roles").await.expect("a round").ended, 1);
         }
         "certificate-ending" | "certificate-unreadable" => {
             let certificate = fault.certificate.as_ref().expect("a certificate");

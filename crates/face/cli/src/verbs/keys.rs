@@ -30,7 +30,7 @@ pub enum KeyVerb {
         /// all, read, act, agents, people, keys, policy or login; several are allowed
         #[arg(long = "scope", value_name = "SCOPE", required = true)]
         scopes: Vec<String>,
-        /// How long it is good for: 12h, 30d [default: 90d]
+        /// How long it is good for: 12h, 30d [default: 90d; for the scope login 1d]
         #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
         expires: Option<u64>,
         /// Good for one request only

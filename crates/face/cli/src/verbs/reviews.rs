@@ -99,8 +99,11 @@ pub(crate) async fn carry_out(session: &mut Session, verb: ReviewVerb) -> Result
         ReviewVerb::Approve(DecideArgs { id, reason }) => {
             let review = session.caller()?.approve_review(&id, &Reason { reason }).await?;
             session.show.answer(&review, review_view)?;
-            if review.status == "pending" {
-                session.show.aside("Policy wants another person's approval, too.");
+            match review.status.as_str() {
+                "pending" => session.show.aside("Policy wants another person's approval, too."),
+                "approved" | "used" => {}
+                // Nothing waited for it any more, and nothing comes of it.
+                _ => return Err(Failure::not_true()),
             }
             Ok(())
         }

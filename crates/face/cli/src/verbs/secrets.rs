@@ -26,11 +26,11 @@ const MAX_SECRET_BYTES: usize = 64 << 10;
 /// What can be done with secrets.
 #[derive(Debug, Subcommand)]
 pub enum SecretVerb {
-    /// Put a secret into the keystore: from a file, from standard input, or of chance
+    /// Put a secret into the keystore: from a file, from standard input, of chance, or made anew for each lease
     Put(PutArgs),
     /// List all secrets, without what they hold
     List,
-    /// Give a secret another value; one that was generated gets another of chance, if nothing is said
+    /// Give a secret another value; one that was generated, or is made for each lease, gets another by itself
     Rotate(RotateArgs),
     /// Revoke a secret: its value is erased, and nothing that needs it is done any more
     Revoke {
@@ -64,6 +64,9 @@ pub struct PutArgs {
     /// Have the node make it of so many bytes of chance, 16 to 1024; nobody ever sees it
     #[arg(long, value_name = "BYTES", conflicts_with = "from_file")]
     generate: Option<u64>,
+    /// Have this generator of the node's configuration make a value for each lease, and end it when that is over
+    #[arg(long, value_name = "GENERATOR", conflicts_with_all = ["from_file", "generate"])]
+    made_by: Option<String>,
 }
 
 /// Rotates one.
@@ -113,12 +116,13 @@ pub(crate) async fn carry_out(session: &mut Session, verb: SecretVerb) -> Result
     let caller = session.caller()?;
     match verb {
         SecretVerb::Put(args) => {
-            let value = match (&args.from_file, args.generate) {
-                (None, Some(_)) => None,
-                (Some(file), _) => Some(from_file(file)?),
-                (None, None) => Some(from_stdin(session)?),
+            let PutArgs { name, from_file: file, generate, made_by } = args;
+            let value = match (&file, generate, &made_by) {
+                (Some(file), ..) => Some(from_file(file)?),
+                (None, None, None) => Some(from_stdin(session)?),
+                _ => None,
             };
-            let put = caller.put_secret(&PutSecret { name: args.name, value, generate: args.generate }).await?;
+            let put = caller.put_secret(&PutSecret { name, value, generate, made_by }).await?;
             session.show.answer(&put, secret_view)
         }
         SecretVerb::List => session.show.answer(&caller.secrets().await?, list_view),
@@ -198,6 +202,10 @@ fn secret_view(secret: &SecretRecord, looks: Looks) -> String {
             ("status", Word::state(&secret.status)),
             ("version", secret.version.to_string().into()),
             ("generated", secret.generated.map(|n| format!("of {n} bytes of chance")).unwrap_or_default().into()),
+            (
+                "made by",
+                secret.made_by.as_ref().map(|name| format!("{name}, for each lease")).unwrap_or_default().into(),
+            ),
             ("for", leased_to(secret).into()),
             ("put", text(&secret.created_at)),
             ("changed", changed.into()),
@@ -212,7 +220,7 @@ fn list_view(list: &SecretList, looks: Looks) -> String {
         [
             Word::from(&secret.name),
             Word::state(&secret.status),
-            (&secret.kind).into(),
+            secret.made_by.as_ref().map_or_else(|| secret.kind.clone(), |name| format!("made by {name}")).into(),
             secret.version.to_string().into(),
             secret.leases.to_string().into(),
             leased_to(secret).into(),
@@ -269,6 +277,7 @@ mod tests {
             status: "revoked".into(),
             version: 3,
             generated: Some(32),
+            made_by: None,
             leased_to: "granted".into(),
             grants: vec!["scribe.acme.internal".into()],
             leases: 1,
@@ -300,6 +309,7 @@ mod tests {
             status: "active".into(),
             version: 0,
             generated: None,
+            made_by: None,
             leased_to: "any".into(),
             grants: Vec::new(),
             leases: 0,
@@ -309,12 +319,29 @@ mod tests {
             reason: None,
             entry: None,
         };
+        let made = SecretRecord {
+            name: "db".into(),
+            made_by: Some("postgres".into()),
+            entry: Some(9),
+            version: 1,
+            ..file.clone()
+        };
         expect![[r#"
-            secret  status   kind      version  leases  for                         changed
-            old     active   file      0        0       any agent that policy lets  -
-            wiki    revoked  keystore  3        1       scribe.acme.internal        2026-11-21T20:14:27.123Z
+            secret   db
+            status   active
+            version  1
+            made by  postgres, for each lease
+            for      any agent that policy lets
+            entry    9
         "#]]
-        .assert_eq(&list_view(&SecretList { secrets: vec![file, secret()] }, Looks::default()));
+        .assert_eq(&secret_view(&made, Looks::default()));
+        expect![[r#"
+            secret  status   kind              version  leases  for                         changed
+            db      active   made by postgres  1        0       any agent that policy lets  -
+            old     active   file              0        0       any agent that policy lets  -
+            wiki    revoked  keystore          3        1       scribe.acme.internal        2026-11-21T20:14:27.123Z
+        "#]]
+        .assert_eq(&list_view(&SecretList { secrets: vec![made, file, secret()] }, Looks::default()));
     }
 
     #[test]

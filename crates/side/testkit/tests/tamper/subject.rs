@@ -12,7 +12,7 @@ use steward_app_flows::runs::Asking;
 use steward_app_hooks::{Event, Hook, Round, To};
 use steward_app_models::{Limits, NewBudget, NewModel};
 use steward_app_people::NewLink;
-use steward_app_secrets::Value as Holds;
+use steward_app_secrets::{Generator, Value as Holds};
 use steward_app_tools::NewServer;
 use steward_app_traces::Receiver;
 use steward_gateway::ToolDefinition;
@@ -229,6 +229,44 @@ async fn with_secrets(node: &TestNode, otto: &Known) {
     node.ended(run.id()).await;
 }
 
+/// A generator whose program is not there, and which is therefore still to end what it may have made.
+async fn with_a_generator(node: &mut TestNode, otto: &Known) {
+    let generator = Generator {
+        name: "roles".parse().expect("a label"),
+        command: vec!["/nowhere/make-role".to_owned()],
+        secrets: [("MAKER_KEY".to_owned(), "hook".parse().expect("a label"))].into(),
+        timeout_s: 1,
+    };
+    node.generate(vec![generator]);
+    node.restart().await;
+    let admin = node.admin().await;
+    let by = Holds::MadeBy("roles".parse().expect("a label"));
+    node.runner().put_secret(&admin, "db", &by).await.expect("put");
+    let model = NewModel {
+        name: "made".to_owned(),
+        wire: "openai".to_owned(),
+        url: "http://127.0.0.1:9/v1".to_owned(),
+        input_micros: Some(1),
+        output_micros: Some(2),
+        secret: Some("db".to_owned()),
+        ..NewModel::default()
+    };
+    steward_app_models::add(node.context(), &admin, &model).await.expect("added");
+    let packet = json!({
+        "agent_id": "leaser", "task_id": "make", "created_for": "otto", "objective": "Ask.", "deliverables": [],
+        "constraints": {"scope": ["model.call:*"]}, "success_criteria": [], "created_at": "2026-11-20T09:00:00.000Z",
+    });
+    let run = node.start_run(otto, "leaser", &packet).await.expect("it begins");
+    let mut agent = node.next_agent().await;
+    agent.begin().await;
+    let question = json!({"model": "made", "messages": [{"role": "user", "content": "hi"}]});
+    let asked = node.runner().chat(Asking::Run(run.id().clone(), None), question).await;
+    assert_eq!(asked.expect_err("nobody makes it").code, "SECRET_NOT_MADE");
+    agent.exit(0);
+    node.ended(run.id()).await;
+    assert_eq!(node.runner().end_made("roles").await.expect("a round").failed, 1);
+}
+
 /// A hook whose program is not there, and which is therefore still to be told.
 async fn with_a_hook(node: &mut TestNode, otto: &Known) {
     let to = To::Command(vec!["/nowhere/page".to_owned()]);
@@ -342,6 +380,7 @@ impl Subject {
                 90 => logged_in_by_an_issuer(&node).await,
                 92 => with_a_hook(&mut node, &otto).await,
                 93 => with_traces(&mut node).await,
+                94 => with_a_generator(&mut node, &otto).await,
                 _ => {}
             }
         }
@@ -373,7 +412,7 @@ impl Subject {
     fn describe(&self) -> Vec<Table> {
         let copy = self.copy();
         let sql = copy.sql();
-        let tables: [(&'static str, &'static [&'static str]); 26] = [
+        let tables: [(&'static str, &'static [&'static str]); 27] = [
             ("agent", &["namespace", "name"]),
             ("api_key", &["namespace", "id"]),
             ("credential", &["namespace", "id"]),
@@ -397,6 +436,7 @@ impl Subject {
             ("secret", &["namespace", "name"]),
             ("secret_grant", &["namespace", "secret", "agent"]),
             ("secret_lease", &["namespace", "id"]),
+            ("secret_made", &["namespace", "lease"]),
             ("tool", &["namespace", "server", "name"]),
             ("tool_server", &["namespace", "name"]),
             ("trace_export", &["namespace"]),
