@@ -19,11 +19,15 @@ use steward_identity::IssuerSettings;
 use steward_keeper::{Credential, Unlock};
 use steward_naming::{Label, Namespace};
 use steward_state::Rate;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::generators::{self, GeneratorText};
 
 /// The committed default, with a comment for each key.
 pub(crate) const REFERENCE: &str = include_str!("../steward.toml");
+
+/// What `log` takes.
+const LEVELS: &str = "write error, warn, info, debug, trace or off";
 
 /// What can be configured. steward.toml says what each key means.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -426,6 +430,21 @@ impl Configuration {
         Retention::parse(&self.retention.keep_days).map_err(anyhow::Error::msg).context("`retention.keep_days`")
     }
 
+    /// What is logged on standard error, parsed. A word alone that is no level would be taken for a module, and silence all the others.
+    pub(crate) fn log(&self) -> Result<EnvFilter> {
+        let filter = &self.log;
+        let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        let is_word = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "_:-".contains(c));
+        let wrong = filter.split(',').map(str::trim).find(|part| is_word(part) && !is_level(part));
+        match (wrong, EnvFilter::try_new(filter)) {
+            (None, Ok(filter)) => Ok(filter),
+            (None, Err(error)) => Err(error).with_context(|| format!("`log`: `{filter}` is not a filter; {LEVELS}")),
+            (Some(word), _) => {
+                bail!("`log`: `{word}` is not a level; {LEVELS}, and a level of a module as `{word}=debug`")
+            }
+        }
+    }
+
     /// What is logged into files.
     pub(crate) fn log_files(&self) -> Result<steward_logs::Settings> {
         let logs = &self.logs;
@@ -667,6 +686,16 @@ mod tests {
         let message =
             format!("{:#}", read("[logs]\nlevel = \"loud\"", &[]).expect("read").log_files().expect_err("a mistake"));
         assert!(message.contains("loud"), "{message}");
+        for (log, said) in
+            [("loud", "`loud` is not a level"), ("warn,steward_store", "`steward_store=debug`"), ("a=b", "a=b")]
+        {
+            let message =
+                format!("{:#}", read(&format!("log = {log:?}"), &[]).expect("read").log().expect_err("a mistake"));
+            assert!(message.contains(said), "{message}");
+        }
+        for log in ["warn", "off", "INFO", "", "warn,steward_store=debug", "error,steward_store::writer=trace"] {
+            assert!(read(&format!("log = {log:?}"), &[]).expect("read").log().is_ok(), "{log}");
+        }
         assert!(read("[tls]\nkey = \"k\"", &[]).expect("read").certificate().is_err());
         assert!(read("[tls]\nports = 1", &[]).is_err());
         let message = format!(

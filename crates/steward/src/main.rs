@@ -12,12 +12,13 @@ mod offline;
 mod offline_agent;
 mod tls;
 mod up;
+mod writable;
 
 use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser as _;
 use steward_app_node::system::{SystemClock, SystemDice};
-use steward_cli::{BackupVerb, Cli, Command, UpgradeVerb};
+use steward_cli::{BackupVerb, Cli, Command, KeyVerb, UpgradeVerb};
 
 /// A request makes a few hundred small things and drops them; the allocator of the C library takes a fifth of the time for that.
 #[global_allocator]
@@ -58,6 +59,10 @@ fn main() -> ExitCode {
         };
         match &cli.command {
             Command::Backup(BackupVerb::Accept(arguments)) => match offline::accept(&cli.globals, arguments).await {
+                Ok(()) => ExitCode::from(DONE),
+                Err(error) => failed(FAILED, error),
+            },
+            Command::Key(KeyVerb::Rescue(arguments)) => match offline::rescue(&cli.globals, arguments).await {
                 Ok(()) => ExitCode::from(DONE),
                 Err(error) => failed(FAILED, error),
             },

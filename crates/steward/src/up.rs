@@ -29,7 +29,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
-use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{
     configuration::{Configuration, near},
@@ -38,6 +38,7 @@ use crate::{
     invocation::command,
     notify::Notifier,
     tls::Tls,
+    writable::refuse_what_everybody_may_write,
 };
 
 /// How often the background looks.
@@ -91,6 +92,7 @@ pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
     steward_worker::pass_on_nothing();
     let home = Home::new(globals.home()?);
     let is_new = !home.store().exists();
+    refuse_what_everybody_may_write(&home)?;
     let configuration = configure(&home, arguments, is_new)?;
     let settings = settings(&home, &configuration)?;
     let (listen, operator) = (configuration.listen()?, configuration.operator()?);
@@ -107,7 +109,7 @@ pub(crate) fn plan(globals: &Globals, arguments: &UpArgs) -> Result<Plan> {
         certificate: tls.as_ref().map(|tls| tls.told()),
         ..configuration.operations()?
     };
-    start_logging(&configuration.log, &logs)?;
+    start_logging(configuration.log()?, &logs);
     Ok(Plan { home, is_new, configuration, listen, operator, settings, operations, logs, tls })
 }
 
@@ -134,7 +136,7 @@ pub(crate) fn settings(home: &Home, configuration: &Configuration) -> Result<Set
 
 /// A home that does not continue the newest tree head that is remembered on this machine was put back from an older copy, however that was
 /// done: it is opened read-only.
-fn hold_against_memory(home: &Home) -> Result<()> {
+pub(crate) fn hold_against_memory(home: &Home) -> Result<()> {
     match steward_cli::lost_head(home.path()) {
         Ok(Some(note)) => Ok(steward_app_flows::mark_behind(home, &note)?),
         Ok(None) => Ok(()),
@@ -278,9 +280,7 @@ fn configure(home: &Home, arguments: &UpArgs, is_new: bool) -> Result<Configurat
 }
 
 /// For people on standard error, as they asked for it; into files as `[logs]` has it.
-fn start_logging(filter: &str, logs: &Logs) -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .with_context(|| format!("`log`: `{filter}` is not a filter; write error, warn, info, debug or trace"))?;
+fn start_logging(filter: EnvFilter, logs: &Logs) {
     // The library tells what servers say as they say it, and one may say its secret; what matters of it is told by the node.
     let filter = filter.add_directive("rmcp=off".parse().expect("a directive"));
     let people = tracing_subscriber::fmt::layer()
@@ -288,7 +288,6 @@ fn start_logging(filter: &str, logs: &Logs) -> Result<()> {
         .with_writer(Told(logs.clone()))
         .with_filter(filter);
     tracing_subscriber::registry().with(people).with(logs.layer()).init();
-    Ok(())
 }
 
 /// Standard error, where nothing is told that the node holds secret: a line at a time.

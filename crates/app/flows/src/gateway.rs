@@ -475,17 +475,18 @@ impl Gateway {
         }
     }
 
-    /// What a server says of its tools; asked anew if it is to be fresh, or was asked too long ago.
+    /// What a server says of its tools, for a person; asked anew if it is to be fresh, or was asked too long ago. A person is told how it ended,
+    /// too, if it did; no agent is: nobody looked at what it says there.
     async fn listed(&self, server: &ServerRow, fresh: bool) -> Result<Arc<Listed>, Error> {
         let own = ByLease::new();
-        Ok(self
-            .connection(server, &own, fresh)
-            .await?
-            .seen
-            .lock()
-            .expect("no holder of this lock panics")
-            .listed
-            .clone())
+        let connection = self.connection(server, &own, fresh).await.map_err(|error| match error.context() {
+            Some(how) if error.code == code::TOOL_SERVER_UNAVAILABLE => {
+                let message = format!("{}; {how}", error.message);
+                error.saying(message)
+            }
+            _ => error,
+        });
+        Ok(connection?.seen.lock().expect("no holder of this lock panics").listed.clone())
     }
 
     /// A connection whose list is fresh enough: that of these leases, if something is made for them; else the node's.
@@ -643,10 +644,17 @@ impl Gateway {
                 self.may_connect()?;
                 self.is_still_there(server)?;
                 let Session { to_agent, from_agent, exit, .. } = session;
-                tell_end(name.to_owned(), exit, known.clone());
-                let upstream = Upstream::over_lines(name, to_agent, bridge(from_agent), own, Timeouts::default()).await;
-                let upstream = upstream.map_err(|error| unavailable(&error, &known))?;
-                Ok(Connected { upstream, leash: Some(leash), given, leases, own: made })
+                let ended = tell_end(name.to_owned(), exit, known.clone());
+                match Upstream::over_lines(name, to_agent, bridge(from_agent), own, Timeouts::default()).await {
+                    Ok(upstream) => Ok(Connected { upstream, leash: Some(leash), given, leases, own: made }),
+                    Err(error) => {
+                        let error = unavailable(&error, &known);
+                        match timeout(END_WITHIN, ended).await {
+                            Ok(Ok(Some(how))) => Err(error.noting(how)),
+                            _ => Err(error),
+                        }
+                    }
+                }
             }
         }
     }

@@ -103,6 +103,12 @@ impl Error {
         Self { message: message.to_string(), ..self }
     }
 
+    /// The same, with more for the log, and for nobody else unless it is said.
+    #[must_use]
+    pub fn noting(self, context: impl fmt::Display) -> Self {
+        Self { context: Some(context.to_string().into()), ..self }
+    }
+
     /// What is only for the log.
     pub fn context(&self) -> Option<&str> {
         self.context.as_deref()

@@ -25,6 +25,6 @@ pub use keys::{
     Created, DEFAULT_LIFETIME_S, LOGIN_LIFETIME_S, MAX_LIFETIME_S, NewKey, create_key, exchange, key, keys, revoke_key,
 };
 pub use links::{LinkRow, NewLink, link, links, unlink};
-pub use people::{actor, add, bootstrap, disable, people};
+pub use people::{actor, add, bootstrap, disable, people, rescue};
 pub use rows::{KeyRow, PersonRow};
 pub use secret::Secret;

@@ -3,14 +3,14 @@
 use steward_app_node::{Caller, Context, Error, Kind, code, rows::open_reviews_of_person, void};
 use steward_ledger::kind;
 use steward_naming::Label;
-use steward_permit::{Actor, ResourceKind, Role, Scope};
+use steward_permit::{Actor, DenialCode, ResourceKind, Role, Scope};
 use steward_store::Guard;
 
 use crate::{
     authenticate::is_link_of,
     holder::Holder,
     keys::{Created, LOGIN_LIFETIME_S, NewKey, draft},
-    rows::{self, PersonRow},
+    rows::{self, KeyRow, PersonRow},
 };
 
 /// The most reviews that end in the commit that disables somebody; the rest end right after.
@@ -18,6 +18,12 @@ const MAX_VOIDED: u32 = 500;
 
 /// The most of them.
 const MAX_OPEN: u32 = 100_000;
+
+/// The longest reason, in characters.
+const MAX_REASON: usize = 1000;
+
+/// What the key of a rescue is called.
+const RESCUE: &str = "rescue";
 
 fn new_person(context: &Context, name: Label, mut roles: Vec<Role>) -> Result<PersonRow, Error> {
     if roles.is_empty() {
@@ -83,13 +89,12 @@ pub async fn bootstrap(context: &Context, name: Label, roles: Vec<Role>) -> Resu
     let now = context.now();
     let has_key = |person: &PersonRow| {
         let holder = Holder::Person(person.name.clone());
-        // A way in is a key that can make others. A log-in key may have been lost before anybody saw it.
-        keys.iter().any(|key| {
-            key.holder == holder
-                && key.status == "active"
-                && now < key.expires_at
-                && !key.single_use
-                && (key.scopes.contains(&Scope::All) || key.scopes.contains(&Scope::Keys))
+        // A way in is a key that can make others. A log-in key may have been lost before anybody saw it, but for one of a rescue: somebody
+        // has just made it, and it is not to be put in the shade by another.
+        keys.iter().filter(|key| key.holder == holder && key.status == "active" && now < key.expires_at).any(|key| {
+            let makes_others = key.scopes.contains(&Scope::All) || key.scopes.contains(&Scope::Keys);
+            let is_rescue = key.label == RESCUE && key.scopes.contains(&Scope::Login);
+            (makes_others && !key.single_use) || is_rescue
         })
     };
     let mut admins = everybody.iter().filter(|p| p.active && p.roles.contains(&Role::Admin));
@@ -99,15 +104,7 @@ pub async fn bootstrap(context: &Context, name: Label, roles: Vec<Role>) -> Resu
         None => new_person(context, name, roles)?,
     };
     let node = Caller::node(&context.namespace);
-    let new = NewKey {
-        holder: Holder::Person(person.name.clone()),
-        holder_guard: None,
-        label: "first log-in".to_owned(),
-        scopes: vec![Scope::Login],
-        lifetime_s: LOGIN_LIFETIME_S,
-        single_use: true,
-    };
-    let created = draft(context, new, None)?;
+    let created = draft(context, way_in(&person.name, "first log-in"), None)?;
     let action = context.action("key.bootstrap", ResourceKind::Person, person.name.as_str())?;
     let granted = context.permit(&node, action, None).await?;
     let change = if person.entry_seq == 0 && !everybody.iter().any(|p| p.name == person.name) {
@@ -120,6 +117,52 @@ pub async fn bootstrap(context: &Context, name: Label, roles: Vec<Role>) -> Resu
     };
     context.commit(change.row(created.key.row())).await?;
     Ok(Some(created))
+}
+
+/// A log-in key that the node makes by itself.
+fn way_in(name: &Label, label: &str) -> NewKey {
+    NewKey {
+        holder: Holder::Person(name.clone()),
+        holder_guard: None,
+        label: label.to_owned(),
+        scopes: vec![Scope::Login],
+        lifetime_s: LOGIN_LIFETIME_S,
+        single_use: true,
+    }
+}
+
+/// Makes a log-in key for an administrator whose keys are lost or elsewhere: whoever holds the node's home rules the node, and this is on
+/// record. The node's own act, for a home whose node does not run.
+///
+/// # Errors
+/// There is no such administrator, the reason is none, or the policy does not let the node do it.
+pub async fn rescue(context: &Context, name: &Label, reason: &str) -> Result<Created, Error> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
+        let message = format!("`reason` says why, on one line of at most {MAX_REASON} characters");
+        return Err(Error::invalid(message));
+    }
+    let everybody = context.store.read(|reader| rows::people(reader, &context.namespace))?;
+    let is_admin = |person: &&PersonRow| person.active && person.roles.contains(&Role::Admin);
+    let Some(person) = everybody.iter().filter(is_admin).find(|person| person.name == *name) else {
+        let admins: Vec<String> =
+            everybody.iter().filter(is_admin).map(|person| format!("`{}`", person.name)).collect();
+        let message = format!("`{name}` is no administrator who is enrolled; name one: {}", admins.join(", "));
+        return Err(Error::new(Kind::Refused, DenialCode::NotPermitted.as_str(), message));
+    };
+    let created = draft(context, way_in(name, RESCUE), None)?;
+    let node = Caller::node(&context.namespace);
+    let action = context.action("key.bootstrap", ResourceKind::Person, name.as_str())?;
+    let granted = context.permit(&node, action, None).await?;
+    let change = context
+        .change(&node, granted, kind::KEY_CREATED, created.key.id.as_str())
+        .urgent()
+        .guard(person.guard())
+        .detail("holder", Holder::Person(name.clone()).full_name(context))
+        .detail("rescue", reason)
+        .row(created.key.row());
+    let done = context.commit(change).await?;
+    Ok(Created { key: KeyRow { entry_seq: done.recorded.seq, ..created.key }, secret: created.secret })
 }
 
 /// Everybody.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -47,12 +47,12 @@ pub fn install(folder: &Path) -> Result<bool, FilesError> {
         // What the words are changes with the program; what is decided with them is the operator's.
         let (schema, path) = (Sources::shipped().schema, folder.join(Sources::SCHEMA_FILE));
         if fs::read_to_string(&path).ok().as_deref() != Some(schema.text.as_str()) {
-            fs::write(&path, &schema.text).map_err(|e| at(&path, e))?;
+            write(&path, &schema.text).map_err(|e| at(&path, e))?;
         }
         for source in Sources::shipped().policies.iter().filter(|source| NEW.contains(&source.name.as_str())) {
             let path = folder.join(&source.name);
             if !path.exists() {
-                fs::write(&path, &source.text).map_err(|e| at(&path, e))?;
+                write(&path, &source.text).map_err(|e| at(&path, e))?;
             }
         }
         return Ok(false);
@@ -67,15 +67,17 @@ pub fn install(folder: &Path) -> Result<bool, FilesError> {
         let path = beside.join(&source.name);
         let parent = path.parent().unwrap_or(&beside);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|e| at(parent, e))?;
-        let write = || {
-            let mut file = fs::File::create(&path)?;
-            file.write_all(source.text.as_bytes())?;
-            file.sync_all()
-        };
-        write().map_err(|e| at(&path, e))?;
+        write(&path, &source.text).map_err(|e| at(&path, e))?;
     }
     fs::rename(&beside, folder).map_err(|e| at(folder, e))?;
     Ok(true)
+}
+
+/// Writes a file that its owner alone may write, whatever the umask: a node does not start on policies that everybody may.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o644).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 /// Reads every `.cedar` file beneath `folder`. The schema is the program's own.

@@ -82,7 +82,7 @@ impl Caller {
             .read_timeout(Duration::from_millis(READ_TIMEOUT_MS))
             .user_agent(concat!("steward/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|e| CallError::Unreachable { address: base_url.to_owned(), reason: reason(&e) })?;
+            .map_err(|e| CallError::unreached(base_url, &e))?;
         Ok(Self { client, base, key })
     }
 
@@ -179,7 +179,7 @@ impl Caller {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CallError {
-        CallError::Unreachable { address: self.address().to_owned(), reason: reason(error) }
+        CallError::unreached(self.address(), error)
     }
 }
 
@@ -214,8 +214,13 @@ fn bearer(key: &Secret) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// Whether a file holds certificates of authorities, in PEM, for [`Caller::trusting`] to trust.
+pub fn are_authorities(pem: &[u8]) -> bool {
+    Certificate::from_pem_bundle(pem).is_ok_and(|authorities| !authorities.is_empty())
+}
+
 /// The innermost cause, which is the one that says what happened.
-fn reason(error: &reqwest::Error) -> String {
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it did not answer in time".to_owned();
     }

@@ -2,6 +2,8 @@
 
 use steward_wire::Problem;
 
+use crate::call::reason;
+
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -11,6 +13,14 @@ pub enum CallError {
         /// Where it was looked for.
         address: String,
         /// What happened.
+        reason: String,
+    },
+    /// Its certificate is by nobody who is trusted, is over, or is of another name.
+    #[error("the certificate of {address} is not trusted: {reason}")]
+    Untrusted {
+        /// Where it was asked.
+        address: String,
+        /// What is wrong with it.
         reason: String,
     },
     /// The node refused.
@@ -38,6 +48,19 @@ impl CallError {
         match self {
             Self::Refused(problem) => Some(&problem.code),
             _ => None,
+        }
+    }
+
+    /// Why somebody at `address` was not reached.
+    pub(crate) fn unreached(address: &str, error: &reqwest::Error) -> Self {
+        let (address, reason) = (address.to_owned(), reason(error));
+        // As rustls says it.
+        match reason.strip_prefix("invalid peer certificate: ") {
+            Some("UnknownIssuer") => {
+                Self::Untrusted { address, reason: "it is by an authority that is not known here".to_owned() }
+            }
+            Some(reason) => Self::Untrusted { address, reason: reason.to_owned() },
+            None => Self::Unreachable { address, reason },
         }
     }
 

@@ -23,7 +23,9 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-pub use call::{CONNECT_TIMEOUT_MS, Caller, Export, MAX_RESPONSE_BYTES, READ_TIMEOUT_MS, TOTAL_TIMEOUT_MS};
+pub use call::{
+    CONNECT_TIMEOUT_MS, Caller, Export, MAX_RESPONSE_BYTES, READ_TIMEOUT_MS, TOTAL_TIMEOUT_MS, are_authorities,
+};
 pub use error::CallError;
 pub use mcp::Mcp;
 pub use provider::{Back, Chance, DeviceCode, Provider, SignedIn};

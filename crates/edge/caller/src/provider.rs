@@ -287,11 +287,10 @@ fn error_in(bytes: &[u8]) -> String {
 }
 
 fn unreachable(issuer: &str, error: &reqwest::Error) -> CallError {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
+    match CallError::unreached(&format!("the provider {issuer}"), error) {
+        CallError::Unreachable { address, reason } => declined(format!("{address} cannot be reached: {reason}")),
+        untrusted => untrusted,
     }
-    declined(format!("the provider {issuer} cannot be reached: {cause}"))
 }
 
 async fn answer(issuer: &str, mut response: Response) -> Result<(u16, Vec<u8>), CallError> {

@@ -147,6 +147,15 @@ impl Reader<'_> {
         Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }
 
+    /// Bytes of the database that are in use, with what is not folded back yet and without pages that are free.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn used_bytes(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
     /// An entry.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 
 use steward_app_actions::rows::{oldest_unsettled, unsettled};
 use steward_app_entries::rows::{denied_since, time_of};
-use steward_app_node::{Context, Error};
+use steward_app_node::{Context, Error, Kind, code};
 use steward_clock::Timestamp;
 use steward_permit::DenialCode;
 
@@ -31,6 +31,9 @@ const MAX_LOOKED_AT: u32 = 2_000;
 
 /// The share of its limit that a store may fill, in percent.
 const FULL_PERCENT: u64 = 95;
+
+/// Bytes that a change may take, whose entry and rows lie on pages of their own: sixteen pages.
+const CHANGE_BYTES: u64 = 64 << 10;
 
 /// A rule: what is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,7 @@ rules! {
     EFFECT_STUCK = "effect-stuck", "effects", "warning", "look at `steward effect list`; a restart settles what nobody works on";
     EFFECTS_UNKNOWN = "effects-unknown", "effects", "warning", "find out what became of each, and say so with `steward effect resolve`";
     NO_SANDBOX = "no-sandbox", "sandboxes", "warning", "see `Sandboxes` in docs/operator.md";
+    KEYSTORE_LOCKED = "keystore-locked", "secrets", "failed", "put back or mend what opens it, then restart the node: see `Secrets` in docs/operator.md";
     BREAKER_OPEN = "breaker-open", "models", "warning", "try `steward model test`, and look at the provider";
     BACKGROUND_SILENT = "background-silent", "background", "failed", "look at the node's log, then restart the node";
     LOG_LINES_DROPPED = "log-lines-dropped", "logs", "warning", "make room for the folder `logs` of the home, or log less";
@@ -107,6 +111,36 @@ pub(crate) fn store_bytes(context: &Context) -> u64 {
     let path = context.store.path();
     let beside = path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy()));
     [path, &beside].into_iter().filter_map(|path| std::fs::metadata(path).ok()).map(|metadata| metadata.len()).sum()
+}
+
+/// Why there is no room for what agents do, or soon none, if that is so.
+pub(crate) fn filled(node: &Node) -> Option<String> {
+    if let Err(error) = node.context.has_room() {
+        return Some(error.message);
+    }
+    let most = node.operations.alerts.max_store_bytes?;
+    let bytes = store_bytes(&node.context);
+    let evidence = || format!("the store has {bytes} bytes, of {most} that `max_store_bytes` allows");
+    (bytes >= most / 100 * FULL_PERCENT).then(evidence)
+}
+
+/// Whether there is room for one more change: the same, but to the end, since a node that still works is not to be taken for one that does not.
+/// Reads the store: for a thread that may.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn has_room(node: &Node) -> Result<(), Error> {
+    node.context.has_room()?;
+    let Some(most) = node.operations.alerts.max_store_bytes else { return Ok(()) };
+    let used = node.context.store.read(|reader| reader.used_bytes())?;
+    if used.saturating_add(CHANGE_BYTES) < most {
+        return Ok(());
+    }
+    let message = format!(
+        "the store has {used} bytes, of {most} that `max_store_bytes` allows; what is left is kept for stopping, revoking and halting: \
+         raise it"
+    );
+    Err(Error::new(Kind::Unavailable, code::STORE_FULL, message))
 }
 
 /// That spans are not sent, or were dropped within the last day.
@@ -140,19 +174,13 @@ fn of_machine(node: &Node, now: Timestamp, found: &mut Vec<Firing>) -> Result<()
         found.push(firing(&STORE_CLOSED, reason, None));
     }
     let free = disk_free(node)?;
-    if let Err(error) = node.context.has_room() {
-        found.push(firing(&STORE_FULL, error.message, None));
-    } else if free < rules.disk_free_bytes {
+    let full = filled(node);
+    let is_full = full.is_some();
+    found.extend(full.map(|evidence| firing(&STORE_FULL, evidence, None)));
+    if !is_full && free < rules.disk_free_bytes {
         let evidence =
             format!("{} MiB are free where the home is, less than {}", free >> 20, rules.disk_free_bytes >> 20);
         found.push(firing(&DISK_LOW, evidence, None));
-    }
-    if let Some(most) = rules.max_store_bytes {
-        let bytes = store_bytes(&node.context);
-        if bytes >= most / 100 * FULL_PERCENT {
-            let evidence = format!("the store has {bytes} bytes, of {most} that `max_store_bytes` allows");
-            found.push(firing(&STORE_FULL, evidence, None));
-        }
     }
     if let Some(certificate) = &node.operations.certificate {
         let warn_at = before(certificate.not_after(), DAY_MS * u64::from(rules.certificate_days));
@@ -179,6 +207,9 @@ fn of_process(node: &Node, now: Timestamp, found: &mut Vec<Firing>) {
     }
     if let Err(why) = node.runner.can_start() {
         found.push(firing(&NO_SANDBOX, why, Some(context.started_at)));
+    }
+    if let Err(why) = node.runner.keeper().unlocked() {
+        found.push(firing(&KEYSTORE_LOCKED, why, Some(context.started_at)));
     }
     for (model, since) in node.runner.open_breakers() {
         let evidence = match since {

@@ -40,9 +40,7 @@ pub(crate) async fn ready(node: &Node) -> Result<(), Error> {
     if node.is_stopping() {
         return Err(Error::new(Kind::Unavailable, code::BUSY, "the node stops"));
     }
-    if let Some(reason) = node.context.store.broken() {
-        return not(format!("the store takes no more changes: {reason}"));
-    }
+    takes_changes(node)?;
     let answered = tokio::time::timeout(Duration::from_secs(ANSWERS_WITHIN_S), node.context.store.answers()).await;
     match answered {
         Ok(Ok(())) => {}
@@ -56,6 +54,17 @@ pub(crate) async fn ready(node: &Node) -> Result<(), Error> {
             Err(Error::new(Kind::Unavailable, code::BUSY, message))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether the store takes changes.
+///
+/// # Errors
+/// It does not: it is closed, or full.
+pub(crate) fn takes_changes(node: &Node) -> Result<(), Error> {
+    match node.context.store.broken() {
+        Some(reason) => Err(steward_store::CommitError::Closed(reason).into()),
+        None => alerts::has_room(node),
     }
 }
 
@@ -96,7 +105,11 @@ fn says(node: &Node, part: &str) -> String {
         "models" => format!("{} were asked since the start", node.runner.breakers().len()),
         "secrets" => {
             let generators = node.runner.generators.names().len();
-            format!("{generators} generators are set up, what they made ends with its leases")
+            let keystore = match node.runner.keeper().unlocked() {
+                Ok(by) => format!("the keystore is unlocked by {by}"),
+                Err(why) => why.to_owned(),
+            };
+            format!("{keystore}; {generators} generators are set up, what they made ends with its leases")
         }
         "hooks" => format!("{} are set up, none fails", node.runner.hooks.names().len()),
         "traces" => match node.runner.traces.view(context) {

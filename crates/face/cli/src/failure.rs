@@ -130,6 +130,13 @@ impl From<CallError> for Failure {
                         problem.action.as_ref().map(|id| format!("see why with `steward action explain {id}`"))
                     }
                     429 => Some("wait as long as it says, and ask less often".to_owned()),
+                    503 if problem.code == "STORE_FULL" => Some(
+                        "make room on the disk, or raise `max_store_bytes` in `steward.toml` and restart the node".to_owned(),
+                    ),
+                    503 if problem.code == "KEYSTORE_LOCKED" => Some(
+                        "put back or mend what opens the keystore, then restart the node; `steward doctor` says what is wrong"
+                            .to_owned(),
+                    ),
                     503 => Some("try again in a moment; `steward doctor` says more".to_owned()),
                     500 => Some("the node's log says more; `steward doctor` may too".to_owned()),
                     _ => None,
@@ -140,6 +147,8 @@ impl From<CallError> for Failure {
             CallError::Unreachable { .. } => {
                 Self::unreachable(&error).hint("start it with `steward up`, or name another with --node URL")
             }
+            CallError::Untrusted { .. } => Self::unreachable(&error)
+                .hint("name the authority that it is by with --ca FILE, or the right address with --node URL"),
             CallError::Unreadable(_) => Self::unreachable(&error).hint("name the right one with --node URL"),
             CallError::Malformed { .. } => Self::misused(&error),
             CallError::Declined(_) => Self::refused(&error),
@@ -223,11 +232,21 @@ mod tests {
         let refused = Problem { code: "MODEL_REFUSED".into(), ..problem(503) };
         let hinted = Failure::from(CallError::Refused(Box::new(refused))).hint.unwrap_or_default();
         assert!(hinted.contains("check the secret") && !hinted.contains("try again"), "{hinted}");
+        for (code, said) in [("STORE_FULL", "make room"), ("KEYSTORE_LOCKED", "mend what opens"), ("BUSY", "try again")]
+        {
+            let refused = Problem { code: code.into(), ..problem(503) };
+            let hinted = Failure::from(CallError::Refused(Box::new(refused))).hint.unwrap_or_default();
+            assert!(hinted.contains(said) && (code == "BUSY" || !hinted.contains("try again")), "{hinted}");
+        }
         assert!(hint(403).contains("steward action explain act_1"));
         let unreachable = CallError::Unreachable { address: "http://127.0.0.1:1".into(), reason: "refused".into() };
         let failure = Failure::from(unreachable);
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.hint.unwrap_or_default().contains("steward up"));
+        let untrusted = CallError::Untrusted { address: "https://127.0.0.1:1".into(), reason: "it is over".into() };
+        let failure = Failure::from(untrusted);
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert!(failure.hint.is_some_and(|hint| hint.contains("--ca FILE") && !hint.contains("steward up")));
         assert_eq!(Failure::from(CallError::Unreadable("html".into())).exit, Exit::Unreachable);
         assert_eq!(Failure::from(CallError::Malformed { text: "..".into(), what: "a name" }).exit, Exit::Misused);
     }

@@ -49,8 +49,9 @@ pub use failure::Exit;
 pub use globals::Globals;
 pub use home::{address_file, default_home};
 pub use verbs::backup::{AcceptArgs, BackupVerb};
+pub use verbs::keys::{KeyVerb, RescueArgs};
 
-/// Carries out every command but [`Command::Up`], [`BackupVerb::Accept`] and [`Command::Upgrade`], which the binary handles.
+/// Carries out every command but [`Command::Up`], [`BackupVerb::Accept`], [`KeyVerb::Rescue`] and [`Command::Upgrade`], which the binary handles.
 ///
 /// `version` is the program's, to be compared with the node's.
 pub async fn run(cli: Cli, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>, version: &str) -> ExitCode {

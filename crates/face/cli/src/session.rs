@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use steward_caller::{Caller, Secret};
+use steward_caller::{Caller, Secret, are_authorities};
 use steward_clock::{Clock, Dice, Timestamp};
 use steward_naming::Namespace;
 
@@ -149,9 +149,13 @@ impl Session {
 
     /// Whom it was told to trust.
     pub(crate) fn authorities(&self) -> Result<Option<Vec<u8>>, Failure> {
-        let read =
-            |file: &PathBuf| home::read_small(file, MAX_AUTHORITIES_BYTES).map_err(|e| Failure::file("read", file, &e));
-        self.globals.ca.as_ref().map(read).transpose()
+        let Some(file) = &self.globals.ca else { return Ok(None) };
+        let pem = home::read_small(file, MAX_AUTHORITIES_BYTES).map_err(|e| Failure::file("read", file, &e))?;
+        if !are_authorities(&pem) {
+            let message = format!("`{}` is not a certificate of an authority, in PEM", file.display());
+            return Err(Failure::misused(message).hint("--ca (or STEWARD_CA) names that file"));
+        }
+        Ok(Some(pem))
     }
 
     /// A caller with a key, if there is one: that of the environment, else one's own as it is remembered.

@@ -368,6 +368,72 @@ fn a_node_that_was_put_back_from_an_old_copy_writes_nothing_until_that_is_taken_
 }
 
 #[test]
+fn whoever_holds_a_restored_home_makes_a_way_in() {
+    let (place, node, backup) = backed_up();
+    let people = json(&place, DONE, &["people", "list"]);
+    let admins = list(&people, "/people").iter().filter(|person| person["roles"].to_string().contains("admin"));
+    let admin = text(admins.map(|person| &person["name"]).next().expect("somebody"), "").to_owned();
+    run(&place, DONE, &["people", "add", "vera", "--role", "viewer"]);
+    let later = json(&place, DONE, &["ledger", "head"]);
+    let rescue = ["key", "rescue", admin.as_str(), "--reason", "another machine"];
+    let said = run(&place, REFUSED, &rescue);
+    assert!(said.err.contains("another node runs"), "{said:?}");
+    node.stop();
+    run(&place, REFUSED, &["key", "rescue", "vera", "--reason", "she would like to"]);
+    lose(&place);
+
+    // The desk that saw more is told that something was lost first.
+    run(&place, DONE, &["backup", "restore", &backup, "--passphrase-file", &passphrase(&place)]);
+    let said = run(&place, REFUSED, &rescue);
+    assert!(said.err.contains("ROLLED BACK") && said.err.contains("backup accept"), "{said:?}");
+    assert!(!place.home().join("login.key").exists());
+    std::fs::remove_dir_all(place.home()).expect("gone");
+
+    // Another machine: nothing is remembered there, and nobody has a key.
+    let elsewhere = |arguments: &[&str]| {
+        let mut steward = place.command();
+        steward.env("STEWARD_CONFIG_DIR", place.path("elsewhere")).args(arguments);
+        let output = steward.output().expect("it runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(elsewhere(&rescue).0, Some(REFUSED), "there is no home yet");
+    assert!(!place.home().exists(), "and none is made");
+    let restored = elsewhere(&["backup", "restore", &backup, "--passphrase-file", &passphrase(&place)]);
+    assert_eq!(restored.0, Some(DONE), "{restored:?}");
+    let node = place.up_at(&place.path("elsewhere"));
+    let (code, _, err) = elsewhere(&["login"]);
+    assert!(code == Some(REFUSED) && err.contains("steward key rescue"), "{err}");
+    node.stop();
+    for (name, why, said) in
+        [("nobody", "x", "no administrator"), (admin.as_str(), " ", "`reason` says why"), ("No One", "x", "NAME")]
+    {
+        let refused = elsewhere(&["key", "rescue", name, "--reason", why]);
+        assert!(refused.0 == Some(REFUSED) && refused.2.contains(said), "{name}: {refused:?}");
+    }
+    let (code, out, err) = elsewhere(&rescue);
+    assert_eq!(code, Some(DONE), "{err}");
+    assert!(out.contains(" up\n") && out.contains(" login\n") && !out.contains("stw_"), "{out}");
+    let (code, made, err) = elsewhere(&[&rescue[..], &["--json"]].concat());
+    assert_eq!(code, Some(DONE), "again, if that one is lost: {err}");
+    let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
+    assert_eq!(text(&made, "/person"), admin);
+
+    let node = place.up_at(&place.path("elsewhere"));
+    let (code, out, err) = elsewhere(&["login"]);
+    assert!(code == Some(DONE) && out.contains(&admin), "{out}{err}");
+    let (_, entry, _) = elsewhere(&["ledger", "show", &number(&made, "/entry").to_string(), "--json"]);
+    let entry: serde_json::Value = serde_json::from_str(&entry).expect("JSON");
+    assert_eq!((text(&entry, "/kind"), text(&entry, "/body/detail/rescue")), ("key.created", "another machine"));
+    let (code, out, err) = elsewhere(&["people", "add", "paul", "--role", "viewer"]);
+    assert_eq!(code, Some(DONE), "who is in rules: {out}{err}");
+    let (code, out, err) = elsewhere(&["ledger", "verify", "--state"]);
+    assert_eq!(code, Some(DONE), "{out}{err}");
+    assert!(number(&later, "/size") > 0);
+    node.stop();
+}
+
+#[test]
 fn whoever_dies_while_accepting_has_accepted_or_not() {
     let (place, node, backup) = backed_up();
     run(&place, DONE, &["key", "create", "--label", "later", "--scope", "read"]);

@@ -267,7 +267,12 @@ fn with_a_certificate_of_its_own_it_speaks_tls_1_3_and_takes_a_new_one() {
     // The command line trusts whom it is told to trust, and nobody else.
     let ca = place.path("first.pem");
     let ca = ca.to_str().expect("text");
-    run(&place, UNREACHABLE, &["login", "--label", "test"]);
+    let said = run(&place, UNREACHABLE, &["login", "--label", "test"]);
+    assert!(said.err.contains("is not trusted") && said.err.contains("--ca FILE"), "{said:?}");
+    assert!(!said.err.contains("cannot be reached") && !said.err.contains("steward up"), "{said:?}");
+    fs::write(place.path("junk.pem"), "junk").expect("written");
+    let said = run(&place, MISUSED, &["login", "--ca", "junk.pem"]);
+    assert!(said.err.contains("`junk.pem` is not a certificate"), "{said:?}");
     run(&place, DONE, &["login", "--label", "test", "--ca", ca]);
     let status = json(&place, DONE, &["node", "status", "--ca", ca]);
     let part = list(&status, "/health").iter().find(|part| part["name"] == "certificate").expect("a part");

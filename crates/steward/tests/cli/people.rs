@@ -88,6 +88,12 @@ fn a_key_in_the_environment_goes_before_the_remembered_one() {
     };
     let (code, out, _) = with(&secret, &["agent", "list"]);
     assert_eq!(code, Some(DONE), "{out}");
+    // Also at a desk that remembers nothing: whoever has a key is logged in.
+    let mut elsewhere = place.command();
+    elsewhere.env("STEWARD_KEY", &secret).env("STEWARD_CONFIG_DIR", place.path("elsewhere")).arg("doctor");
+    let output = elsewhere.output().expect("it runs");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && out.contains("with the key in STEWARD_KEY"), "{output:?}");
     let (code, out, err) = with(&secret, &["people", "add", "paul", "--role", "viewer"]);
     assert_eq!(code, Some(REFUSED), "the key may only read: {out}{err}");
 

@@ -1,5 +1,7 @@
 //! What waits for a person, decided from the terminal.
 
+use std::io::{BufRead as _, BufReader};
+
 use crate::{DONE, MISUSED, REFUSED, common::Place, demo, json, list, run, text};
 
 /// Registers an agent of this tier.
@@ -61,5 +63,35 @@ fn what_an_architect_writes_waits_for_somebody_else() {
     assert_eq!(text(&short, "/code"), "RECORD_TOO_SHORT");
     let verified = run(&place, DONE, &["ledger", "verify", "--state"]);
     assert!(!verified.out.contains("finding"), "{verified:?}");
+    node.stop();
+}
+
+#[test]
+fn who_watches_goes_on_when_the_node_is_back() {
+    let (place, node) = demo();
+    agent(&place, "architect", "T4");
+    let plan = place.path("plan.md");
+    let waits = |text: &str| {
+        std::fs::write(&plan, text).expect("a file");
+        run(&place, REFUSED, &["act", "architect", "fs.write", "/plans/a.md", "--from", plan.to_str().expect("text")]);
+    };
+    waits("one\n");
+    let mut command = place.command();
+    let piped = std::process::Stdio::piped;
+    let mut child = command.args(["review", "watch"]).stdout(piped()).stderr(piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+    let mut asides = BufReader::new(child.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
+    assert!(lines.next().expect("a line").contains("fs.write /plans/a.md"));
+    node.stop();
+    let aside = asides.next().expect("it says that the node is away");
+    assert!(aside.contains("goes on when the node is back"), "{aside}");
+    let node = place.up(&[]);
+    assert_eq!(asides.next().as_deref(), Some("The node is back."));
+    waits("two\n");
+    assert!(lines.next().expect("another").contains("fs.write /plans/a.md"), "and each is told once");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+    assert!(child.wait().expect("it ends").success(), "whoever ends it has seen enough");
+    assert_eq!(lines.next(), None);
     node.stop();
 }

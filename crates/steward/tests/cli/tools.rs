@@ -66,6 +66,16 @@ fn a_server_is_put_behind_the_node_looked_at_and_allowed() {
     let forbidden = json(&place, DONE, &["tool", "forbid", "files", "--all"]);
     assert!(list(&forbidden, "/tools").iter().all(|tool| tool.get("tier").is_none()), "{forbidden:#}");
 
+    // One that dies at its start: a person is told how, and no secret.
+    let dies =
+        "import os, sys; print('no ' + os.environ['TOKEN'] + ', no module named wiki', file=sys.stderr); sys.exit(3)";
+    let add = ["tool", "add", "dead", "--secret", "TOKEN=token", "--", "python3", "-c", dies];
+    let said = run(&place, REFUSED, &[&["--json"], &add[..]].concat());
+    let dead: serde_json::Value = serde_json::from_str(&said.out).expect("it is JSON");
+    let trouble = text(&dead, "/trouble");
+    assert!(trouble.contains("exit code 3") && trouble.contains(", no module named wiki"), "{trouble}");
+    assert!(!trouble.contains("hush"), "{trouble}");
+    run(&place, DONE, &["tool", "remove", "dead"]);
     run(&place, DONE, &["tool", "remove", "files"]);
     assert!(list(&json(&place, DONE, &["tool", "list"]), "/servers").is_empty());
     let lost = json(&place, REFUSED, &["tool", "add", "lost", "--url", "http://127.0.0.1:9/mcp"]);

@@ -1,6 +1,6 @@
 //! What can be typed without a node, what is said about one, and what is wrong use.
 
-use std::{fs, net::TcpListener};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _};
 
 use crate::{DONE, MISUSED, REFUSED, UNREACHABLE, common::Place, demo, ended, fields, json, list, number, run, text};
 
@@ -74,6 +74,32 @@ fn a_home_has_one_node_and_keeps_what_it_is() {
     let outside = place.steward(&["up", "--listen", "192.0.2.1:0"]);
     ended(MISUSED, &outside);
     assert!(outside.err.contains("can be reached from outside"), "{outside:?}");
+}
+
+#[test]
+fn what_everybody_may_write_is_not_what_a_node_does() {
+    let place = Place::new();
+    // With a umask that leaves everything open, what the node makes is closed all the same.
+    place.up_with_umask("000").stop();
+    place.up_with_umask("000").stop();
+    let policies = place.home().join("policies");
+    for (path, closed) in [
+        (place.home(), 0o700),
+        (place.home().join("steward.toml"), 0o600),
+        (policies.clone(), 0o700),
+        (policies.join("tiers"), 0o700),
+        (policies.join("runs.cedar"), 0o644),
+    ] {
+        let chmod = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is there");
+        chmod(closed | 0o002);
+        let said = run(&place, MISUSED, &["up", "--listen", "127.0.0.1:0"]);
+        let mends = format!("`{}` (mode {:o}): run `chmod o-w {0}`", path.display(), closed | 0o002);
+        assert!(said.err.contains(&mends), "{said:?}");
+        run(&place, REFUSED, &["upgrade", "check"]);
+        chmod(closed);
+    }
+    run(&place, DONE, &["upgrade", "check"]);
+    place.up(&[]).stop();
 }
 
 #[test]

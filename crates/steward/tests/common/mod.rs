@@ -128,6 +128,16 @@ impl Place {
         self.try_up(arguments, &[]).unwrap_or_else(|dead| panic!("the node came up: {dead:?}"))
     }
 
+    /// Starts a node on another machine, as it were: where something else is remembered.
+    ///
+    /// # Panics
+    /// It does not come up.
+    pub(crate) fn up_at(&self, desk: &Path) -> Up {
+        let desk = desk.to_str().expect("text");
+        let started = self.try_up(&[], &[("STEWARD_CONFIG_DIR", desk)]);
+        started.unwrap_or_else(|dead| panic!("the node came up: {dead:?}"))
+    }
+
     /// Starts a node with something in its environment (`STEWARD_MISHAP`, say), which may end it before it is up.
     ///
     /// # Errors
@@ -138,9 +148,19 @@ impl Place {
 
     /// Starts a node that may write no file larger than so many blocks of 512 bytes.
     pub(crate) fn up_within(&self, blocks: u64) -> Up {
+        self.up_after(&format!("ulimit -f {blocks}"))
+    }
+
+    /// Starts a node with this umask.
+    pub(crate) fn up_with_umask(&self, umask: &str) -> Up {
+        self.up_after(&format!("umask {umask}"))
+    }
+
+    /// Starts a node in a shell that did this before.
+    fn up_after(&self, before: &str) -> Up {
         let inner = self.command();
         let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("ulimit -f {blocks}; exec \"$0\" \"$@\""));
+        command.arg("-c").arg(format!("{before}; exec \"$0\" \"$@\""));
         command.arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null()).current_dir(self.folder.path());
         for (name, value) in inner.get_envs() {
             match value {

@@ -29,15 +29,9 @@ fn read<T>(node: &Node, verb: impl FnOnce(&Context) -> Result<T, Error>) -> Resu
 }
 
 /// Whether the node answers.
-#[utoipa::path(get, path = "/healthz", tag = "node", responses((status = 200, description = "`ok`: it answers, and its store takes changes", body = String), (status = 503, description = "its store takes no changes")), security(()))]
+#[utoipa::path(get, path = "/healthz", tag = "node", responses((status = 200, description = "`ok`: it answers, and its store takes changes", body = String), (status = 503, description = "its store takes no changes: it is closed, or full")), security(()))]
 pub(crate) async fn healthz(State(node): State<Arc<Node>>) -> Result<&'static str, Refused> {
-    match node.context.store.broken() {
-        None => Ok("ok\n"),
-        Some(reason) => {
-            let error = steward_store::CommitError::Closed(reason);
-            Err(Refused::new(error.into(), None))
-        }
-    }
+    health::takes_changes(&node).map(|()| "ok\n").map_err(|error| Refused::new(error, None))
 }
 
 /// Whether the node does its work: its store takes what is handed in, its background works, and it does not stop.

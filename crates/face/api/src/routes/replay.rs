@@ -5,7 +5,7 @@ use steward_app_flows::runs::{self as verbs, Replayed, ReplayedEvent};
 use steward_app_policies::Difference;
 use steward_app_runs::{Found, Turn};
 use steward_ledger::BodyActor;
-use steward_naming::RunId;
+use steward_naming::{IdError, RunId};
 use steward_wire::{AgentHistory, AgentTurn, NotAsked, Problem, ReplayEvent, RunReplay};
 
 use super::policy_diff::difference;
@@ -66,7 +66,8 @@ fn told(replayed: Replayed) -> RunReplay {
 /// A run, lived again from its record: each step made again by the machine and held against what was recorded, and each decision asked
 /// again of the policy in force. Nothing is done again; that it was read is recorded.
 #[utoipa::path(get, path = "/v1/runs/{id}/replay", tag = "runs", params(("id" = String, Path)), responses((status = 200, body = RunReplay), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub(crate) async fn replay(visit: Visit, Part(id): Part<RunId>) -> Result<Json<RunReplay>, Refused> {
+pub(crate) async fn replay(visit: Visit, Part(id): Part<String>) -> Result<Json<RunReplay>, Refused> {
+    let id: RunId = id.parse().map_err(|e: IdError| visit.refused(e.into()))?;
     let replayed = visit
         .change(|context, caller| {
             let id = id.clone();

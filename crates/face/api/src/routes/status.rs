@@ -137,14 +137,17 @@ fn operators_start(context: &Context) -> Result<bool, Error> {
 fn look(node: &Node, context: &Context) -> Result<Doctor, Error> {
     let store = check(
         "the store takes changes",
-        match (context.store.broken(), context.store.behind()) {
-            (None, None) => Ok("it does".to_owned()),
-            (None, Some(why)) => {
+        match (context.store.broken(), context.store.behind(), alerts::filled(node)) {
+            (None, None, None) => Ok("it does".to_owned()),
+            (None, None, Some(full)) => {
+                Err((true, full, "make room on the disk, or raise `max_store_bytes` and restart the node".to_owned()))
+            }
+            (None, Some(why), _) => {
                 let mend =
                     "restore a newer copy; or stop the node, `steward backup accept --reason WHY`, and start it again";
                 Err((true, format!("ROLLED BACK: {why}"), mend.to_owned()))
             }
-            (Some(reason), _) => {
+            (Some(reason), ..) => {
                 Err((true, reason, "look at the disk and the node's log, then restart the node".to_owned()))
             }
         },

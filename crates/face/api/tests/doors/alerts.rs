@@ -251,6 +251,11 @@ async fn break_it(rule: &str, house: &mut House) -> Fault {
             house.node.workers(Some(Workers::Sandboxed(PathBuf::from("/nowhere/steward"))));
             house.reborn(calm()).await;
         }
+        "keystore-locked" => {
+            let key = house.node.home().keys().join("keeper.key");
+            std::fs::rename(&key, key.with_extension("away")).expect("it is there");
+            house.reborn(calm()).await;
+        }
         "breaker-open" => {
             let (url, is_up) = provider().await;
             let added = house.post("/v1/models", &json!({"name": "fast", "url": url})).await;
@@ -344,6 +349,11 @@ async fn mend_it(rule: &str, house: &mut House, fault: &Fault) {
         }
         "no-sandbox" => {
             house.node.workers(None);
+            house.reborn(calm()).await;
+        }
+        "keystore-locked" => {
+            let key = house.node.home().keys().join("keeper.key");
+            std::fs::rename(key.with_extension("away"), &key).expect("it is there");
             house.reborn(calm()).await;
         }
         "breaker-open" => {

@@ -17,6 +17,7 @@ use steward_clock::Timestamp;
 use steward_permit::Tier;
 use steward_policy::Source;
 use steward_state::Rate;
+use steward_testkit::TestNode;
 
 use crate::{Answer, HOST, House, runs::packet};
 
@@ -290,6 +291,38 @@ async fn alerts_fire_by_evidence_and_are_over_without_it() {
     house.served.stops();
     assert_eq!(house.ask(Method::GET, "/readyz", None, None).await.code(), "BUSY");
     assert_eq!(house.ask(Method::GET, "/healthz", None, None).await.status, 200, "it still answers");
+}
+
+#[tokio::test]
+async fn a_store_that_is_full_is_seen_by_whoever_looks() {
+    let bytes = 1 << 20;
+    let rules = AlertRules { disk_free_bytes: 0, max_store_bytes: Some(bytes), ..AlertRules::default() };
+    let operations = || Operations { alerts: rules, ..Operations::default() };
+    let mut house = House::with(TestNode::builder().max_store_bytes(bytes).start().await, operations()).await;
+    let probes = async |house: &House| {
+        let mut said = Vec::new();
+        for path in ["/healthz", "/readyz"] {
+            let answer = house.ask(Method::GET, path, None, None).await;
+            said.push(if answer.status == 200 { "well".to_owned() } else { answer.code() });
+        }
+        let doctor = house.get("/v1/node/doctor").await.json();
+        said.push(doctor["checks"][0]["status"].as_str().expect("a status").to_owned());
+        said
+    };
+    assert_eq!(probes(&house).await, ["well", "well", "ok"]);
+    let mut written = 0;
+    let refused = loop {
+        let path = format!("/reports/{written}.md");
+        match house.node.act(&house.operator, "scribe", "fs.write", &path, b"x").await {
+            Ok(_) => written += 1,
+            Err(error) => break error.code,
+        }
+    };
+    assert_eq!(refused, "STORE_FULL");
+    assert_eq!(probes(&house).await, ["STORE_FULL", "STORE_FULL", "failed"], "after {written}");
+    house.node.limit_store(None);
+    house.reborn(Operations::default()).await;
+    assert_eq!(probes(&house).await, ["well", "well", "ok"], "there is room, and no word of it any more");
 }
 
 #[tokio::test]

@@ -151,6 +151,15 @@ async fn a_part_of_a_path_is_a_name_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_none_is_named() {
+    let house = House::new().await;
+    for path in ["/v1/runs/run_nope", "/v1/runs/run_nope/replay", "/v1/actions/run_nope"] {
+        let said = house.get(path).await.json().to_string();
+        assert!(said.contains("`run_nope` is not an id of this kind"), "{path}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_question_has_only_known_names_and_values() {
     let house = House::new().await;
     for path in [

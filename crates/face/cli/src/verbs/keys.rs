@@ -1,6 +1,6 @@
 //! `steward key`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use steward_wire::{CreateKey, CreatedKey, KeyList, KeyRecord};
 
 use crate::{
@@ -44,9 +44,25 @@ pub enum KeyVerb {
         /// Its id: key_…
         id: String,
     },
+    /// Make a login key for an administrator when nobody can log in any more, with the node stopped
+    Rescue(RescueArgs),
+}
+
+/// Whose way in is to be made, and why.
+#[derive(Debug, Args)]
+pub struct RescueArgs {
+    /// An administrator who is enrolled
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Why, in words; it is recorded
+    #[arg(long, value_name = "WHY")]
+    pub reason: String,
 }
 
 pub(crate) async fn carry_out(session: &mut Session, verb: KeyVerb) -> Result<(), Failure> {
+    if let KeyVerb::Rescue(_) = verb {
+        return Err(Failure::misused("a way in is not made from here").hint("run the program `steward`"));
+    }
     let caller = session.caller()?;
     match verb {
         KeyVerb::Create { person, agent, label, scopes, expires, single_use } => {
@@ -59,6 +75,7 @@ pub(crate) async fn carry_out(session: &mut Session, verb: KeyVerb) -> Result<()
         }
         KeyVerb::List => session.show.answer(&caller.keys().await?, list_view),
         KeyVerb::Revoke { id } => session.show.answer(&caller.revoke_key(&id).await?, key_view),
+        KeyVerb::Rescue(_) => Ok(()),
     }
 }
 

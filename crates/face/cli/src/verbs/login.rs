@@ -147,7 +147,8 @@ fn no_key(session: &Session, file: &std::path::Path) -> Failure {
         }
         None => Failure::refused(format!("there is no login key in `{}`", file.display())).hint(
             "ask somebody who may manage people for one: `steward key create --person YOU --scope login --single-use`; \
-             then give it with --key-stdin",
+             then give it with --key-stdin. If nobody can, whoever holds the home stops the node and makes one: `steward key rescue \
+             ADMINISTRATOR --reason WHY`",
         ),
     }
 }

@@ -8,7 +8,8 @@ use steward_wire::{Check, Doctor, NodeStatus};
 
 use crate::{
     failure::Failure,
-    session::Session,
+    home::KEY_VARIABLE,
+    session::{Session, key_of_environment},
     show::{Ink, Looks, Word, facts_of, table},
     times::spoken,
 };
@@ -73,7 +74,7 @@ async fn again_and_again(session: &mut Session) -> Result<(), Failure> {
                 let clear = if looks.is_terminal { CLEAR } else { "" };
                 format!("{clear}{}", status_view(status, &address, looks))
             })?,
-            Err(error @ (CallError::Unreachable { .. } | CallError::Unreadable(_))) => {
+            Err(error @ (CallError::Unreachable { .. } | CallError::Untrusted { .. } | CallError::Unreadable(_))) => {
                 session.show.aside(&Failure::from(error).message);
             }
             Err(error) => return Err(error.into()),
@@ -95,12 +96,13 @@ pub(crate) async fn doctor(session: &mut Session) -> Result<(), Failure> {
         Err(failure) => checks.push(check("address", "failed", failure.message, failure.hint)),
     }
     if let Ok(node) = session.node_memory() {
-        checks.push(match node.credential() {
-            Ok(Some(key)) => check("login", "ok", format!("logged in as {} ({})", key.holder, key.label), None),
-            Ok(None) => {
+        checks.push(match (key_of_environment(), node.credential()) {
+            (Ok(Some(_)), _) => check("login", "ok", format!("with the key in {KEY_VARIABLE}"), None),
+            (Err(failure), _) | (_, Err(failure)) => check("login", "failed", failure.message, failure.hint),
+            (_, Ok(Some(key))) => check("login", "ok", format!("logged in as {} ({})", key.holder, key.label), None),
+            (_, Ok(None)) => {
                 check("login", "failed", "not logged in".into(), Some(format!("run `{}`", session.command("login"))))
             }
-            Err(failure) => check("login", "failed", failure.message, failure.hint),
         });
     }
     let mut exit = None;

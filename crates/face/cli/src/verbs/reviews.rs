@@ -8,7 +8,7 @@ use steward_caller::ReviewQuery;
 use steward_wire::{Reason, ReviewDetail, ReviewDocument, ReviewList, ReviewRecord};
 
 use crate::{
-    failure::Failure,
+    failure::{Exit, Failure},
     session::Session,
     show::{Ink, Looks, Word, facts_of, shown, table},
 };
@@ -115,16 +115,45 @@ pub(crate) async fn carry_out(session: &mut Session, verb: ReviewVerb) -> Result
     }
 }
 
-/// Tells each review that comes to wait, once: a line for people, a line of JSON for programs.
+/// Tells each review that comes to wait, once: a line for people, a line of JSON for programs. Goes on, until it is interrupted, when the
+/// node was away.
 async fn watch(session: &mut Session) -> Result<(), Failure> {
-    let caller = session.caller()?;
+    tokio::select! {
+        // First, so that it is waited for from the beginning.
+        biased;
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        ended = tell_each(session) => ended,
+    }
+}
+
+async fn tell_each(session: &mut Session) -> Result<(), Failure> {
+    let mut caller = session.caller()?;
     let mut after: Option<String> = None;
+    let mut is_away = false;
     if std::io::stderr().is_terminal() {
         session.show.aside("Watching for what comes to wait; interrupt with Ctrl-C.");
     }
     loop {
         let query = ReviewQuery { status: Some("pending".to_owned()), after: after.clone(), ..ReviewQuery::default() };
-        let list = caller.reviews(&query).await?;
+        let list = match caller.reviews(&query).await.map_err(Failure::from) {
+            Err(failure) if failure.exit == Exit::Unreachable => {
+                if !is_away {
+                    is_away = true;
+                    session.show.aside(&format!("{}; it goes on when the node is back.", failure.message));
+                }
+                tokio::time::sleep(Duration::from_secs(LOOK_EVERY_S)).await;
+                // It may be back at another address.
+                if let Ok(now) = session.caller() {
+                    caller = now;
+                }
+                continue;
+            }
+            other => other?,
+        };
+        if is_away {
+            is_away = false;
+            session.show.aside("The node is back.");
+        }
         for review in list.reviews.iter().rev() {
             if session.is_json() {
                 let line = serde_json::to_string(review).map_err(Failure::refused)?;
