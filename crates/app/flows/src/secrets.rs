@@ -85,25 +85,34 @@ impl Runner {
         self.generators.not_ended(&self.context, &self.keeper)
     }
 
+    /// Ends what is over, of each generator until there is nothing more. What cannot be ended is put off, and keeps nothing else from it.
+    async fn end_each_made(&self) {
+        for generator in self.generators.names() {
+            loop {
+                match self.end_made(generator.as_str()).await {
+                    Ok(RoundEnded { ended: 0, failed: 0, .. }) => break,
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::error!(%error, context = error.context(), "what was made could not be ended");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
     /// Ends whatever generators made, when the node stops; the next start goes on with what is not ended in time.
     pub(crate) async fn end_all_made(&self) {
         let ends = async {
+            // A run that waits for a person goes on after the next start, without what this process has for it.
+            self.keeper.end_all_made();
+            self.end_each_made().await;
             // Of a run that is over: it is ended once it is made.
             while self.generators.are_making() {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
-            for generator in self.generators.names() {
-                loop {
-                    match self.end_made(generator.as_str()).await {
-                        Ok(RoundEnded { ended: 0, .. } | RoundEnded { failed: 1.., .. }) => break,
-                        Ok(_) => {}
-                        Err(error) => {
-                            tracing::error!(%error, context = error.context(), "what was made could not be ended");
-                            break;
-                        }
-                    }
-                }
-            }
+            self.keeper.end_all_made();
+            self.end_each_made().await;
         };
         if timeout(END_MADE_WITHIN, ends).await.is_err() {
             tracing::warn!("secrets that were made for leases are not ended yet; the next start goes on");

@@ -238,7 +238,8 @@ pub fn maker_of(reader: &Reader<'_>, key: &KeyId) -> Result<Option<String>, Stor
     Ok(entry.read_body()?.map(|body| body.actor.name))
 }
 
-/// Who made a person's key for them, or one that it came from, since a time: the person themselves is not among them.
+/// Who made a person's key for them, or one that it came from, since a time: the person themselves is not among them. None: it came from so many
+/// that it cannot be told.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -247,21 +248,27 @@ pub fn makers_since(
     key: &KeyId,
     person: &str,
     since: Timestamp,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Option<Vec<String>>, StoreError> {
     let mut makers = Vec::new();
-    let mut at = Some(key.clone());
+    let (mut at, mut came_since) = (key.clone(), false);
     for _ in 0..MAX_KEYS_BACK {
-        let Some(key) = at else { break };
         let found = reader.entries(
             "WHERE subject = ?1 AND kind IN (?2, ?3) LIMIT 1",
-            &[&key.as_str(), &kind::KEY_CREATED, &kind::KEY_EXCHANGED],
+            &[&at.as_str(), &kind::KEY_CREATED, &kind::KEY_EXCHANGED],
         )?;
-        let Some(entry) = found.first().filter(|entry| entry.time > since) else { break };
-        let Some(body) = entry.read_body()? else { break };
+        // Whoever logged in since came since, whenever they were let.
+        let Some(entry) = found.first().filter(|entry| entry.time > since || came_since) else {
+            return Ok(Some(makers));
+        };
+        came_since = entry.kind == kind::KEY_EXCHANGED;
+        let Some(body) = entry.read_body()? else { return Ok(Some(makers)) };
         if body.actor.name != person {
             makers.push(body.actor.name);
         }
-        at = body.key;
+        match body.key {
+            Some(key) => at = key,
+            None => return Ok(Some(makers)),
+        }
     }
-    Ok(makers)
+    Ok(None)
 }

@@ -113,9 +113,12 @@ pub async fn approve(
             let since = before.review.opened_at;
             context.store.read(|reader| rows::makers_since(reader, &key.id, &by, since))?
         }
-        None => Vec::new(),
+        None => Some(Vec::new()),
     };
-    let own = before.review.is_of(&by) || makers.iter().any(|maker| before.review.is_of(maker));
+    // Who came by so many keys that it cannot be told whose is taken for one of them.
+    let made_by_asker = makers.as_ref().is_none_or(|makers| makers.iter().any(|maker| before.review.is_of(maker)));
+    let own = before.review.is_of(&by) || made_by_asker;
+    let makers = makers.unwrap_or_default();
     let approvals = u32::try_from(before.review.approvals()).unwrap_or(u32::MAX).saturating_add(1);
     let reviewing = Reviewing { kind: before.review.kind, tier: before.review.tier, own, alone, approvals };
     let action = context.action("review.approve", ResourceKind::Review, id.as_str())?;

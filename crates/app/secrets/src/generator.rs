@@ -9,7 +9,7 @@
 //! What it prints while it makes a value is read here and shown nowhere. What it says on standard error then is thrown away: a program that fails
 //! may say there what it was about to make. It says `{"error":"…"}` instead, with a non-zero code; that is recorded.
 //!
-//! Deliberately absent: running it (`steward-worker`), and when (making.rs, ending.rs).
+//! Deliberately absent: running it (`steward-worker`), and when (making.rs).
 
 use std::collections::BTreeMap;
 

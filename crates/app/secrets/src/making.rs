@@ -546,6 +546,8 @@ impl Slot {
         };
         let change = context
             .change(&node, granted, kind::SECRET_ENDING, row.lease.as_str())
+            // Whatever could be revoked on a full store is ended, too.
+            .urgent()
             .guard(row.guard())
             .row(ending.row())
             .detail("secret", row.secret.as_str())

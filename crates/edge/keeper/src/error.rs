@@ -26,7 +26,7 @@ pub enum KeeperError {
     Revoked(String),
     /// It has no value of its own.
     #[error(
-        "the values of the secret `{0}` are made for the leases of runs, and only a model that is asked in a run is given one"
+        "the values of the secret `{0}` are made for the leases of runs, and only what is called in a run is given one"
     )]
     Made(String),
     /// What is kept of it does not open.

@@ -213,6 +213,11 @@ impl Keeper {
         self.0.made.end(lease);
     }
 
+    /// The process ends: nobody is given any value any more.
+    pub fn end_all_made(&self) {
+        self.0.made.end_all();
+    }
+
     /// A value that was printed and is not used is kept out of what is shown all the same.
     pub fn keep_out(&self, value: Secret) {
         self.0.made.keep_out(value);

@@ -62,6 +62,13 @@ impl Made {
         }
     }
 
+    pub(crate) fn end_all(&self) {
+        let mut held = self.0.write().expect("no holder of this lock panics");
+        for value in std::mem::take(&mut held.now).into_values() {
+            held.put_away(value);
+        }
+    }
+
     pub(crate) fn keep_out(&self, value: Secret) {
         self.0.write().expect("no holder of this lock panics").put_away(value);
     }

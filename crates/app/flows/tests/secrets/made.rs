@@ -537,6 +537,29 @@ async fn a_generator_that_is_not_configured_any_more_makes_nothing_and_what_it_m
 }
 
 #[tokio::test]
+async fn what_was_made_is_ended_on_a_full_store_too() {
+    let maker = Maker::new();
+    let (mut node, olivia, _) = house(&maker).await;
+    let (id, agent) = run(&node, &olivia, "reader").await;
+    ask(&node, &id).await.expect("an answer");
+    node.kill();
+    agent.exit(0);
+    let size = std::fs::metadata(node.home().store()).expect("a store").len();
+    node.limit_store(Some(size + (256 << 10)));
+    node.revive().await.expect("it starts");
+    node.ended(&id).await;
+    let mut n = 0_u32;
+    let error = loop {
+        match node.act(&olivia, "reader", "fs.write", &format!("/plans/{n}.md"), b"x").await {
+            Ok(_) => n += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.code, maker.living().len()), ("STORE_FULL", 1), "{error}");
+    nothing_is_left(&node, &maker, "the store is full").await;
+}
+
+#[tokio::test]
 async fn who_is_in_no_run_has_none() {
     let maker = Maker::new();
     let (node, _, keys) = house(&maker).await;
