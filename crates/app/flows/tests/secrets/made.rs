@@ -548,13 +548,18 @@ async fn what_was_made_is_ended_on_a_full_store_too() {
     node.limit_store(Some(size + (256 << 10)));
     node.revive().await.expect("it starts");
     node.ended(&id).await;
-    let mut n = 0_u32;
+    let (mut n, admin) = (0_u32, node.admin().await);
     let error = loop {
-        match node.act(&olivia, "reader", "fs.write", &format!("/plans/{n}.md"), b"x").await {
+        let name = format!("p{n}").parse().expect("a label");
+        match steward_app_people::add(node.context(), &admin, name, vec![Role::Viewer]).await {
             Ok(_) => n += 1,
             Err(error) => break error,
         }
     };
+    // Down to what is as small as telling that it is to be ended.
+    while secrets::grant(node.context(), &admin, "db", "reader", n.is_multiple_of(2)).await.is_ok() {
+        n += 1;
+    }
     assert_eq!((error.code, maker.living().len()), ("STORE_FULL", 1), "{error}");
     nothing_is_left(&node, &maker, "the store is full").await;
 }
