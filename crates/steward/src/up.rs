@@ -168,8 +168,10 @@ pub(crate) async fn up(plan: Plan) -> Result<()> {
     let _ = fs::remove_file(home.address());
     let context = opened.context;
     let roles = vec![Role::Operator, Role::Reviewer, Role::Admin];
-    // What happens from here on is sent.
-    opened.runner.traces.begin(&context).await?;
+    // What happens from here on is sent. Nothing that the node is for depends on it.
+    if let Err(error) = opened.runner.traces.begin(&context).await {
+        tracing::error!(%error, context = error.context(), "sending spans could not begin; it is tried again");
+    }
     let way_in = match context.store.behind() {
         // Nothing is recorded, so that nobody is enrolled either.
         Some(_) => None,

@@ -238,8 +238,8 @@ pub fn maker_of(reader: &Reader<'_>, key: &KeyId) -> Result<Option<String>, Stor
     Ok(entry.read_body()?.map(|body| body.actor.name))
 }
 
-/// Who made a person's key for them, or one that it came from, since a time: the person themselves is not among them. None: it came from so many
-/// that it cannot be told.
+/// Who made a person's key for them, or one that it came from, since a time: the person themselves is not among them. None: it cannot be
+/// told, because it came from too many, or the record of one was erased.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -261,7 +261,8 @@ pub fn makers_since(
             return Ok(Some(makers));
         };
         came_since = entry.kind == kind::KEY_EXCHANGED;
-        let Some(body) = entry.read_body()? else { return Ok(Some(makers)) };
+        // Whose hand was erased since is nobody's to say.
+        let Some(body) = entry.read_body()? else { return Ok(None) };
         if body.actor.name != person {
             makers.push(body.actor.name);
         }

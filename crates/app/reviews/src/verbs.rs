@@ -115,7 +115,7 @@ pub async fn approve(
         }
         None => Some(Vec::new()),
     };
-    // Who came by so many keys that it cannot be told whose is taken for one of them.
+    // Of whom it cannot be told by whose keys they came is taken for one of them.
     let made_by_asker = makers.as_ref().is_none_or(|makers| makers.iter().any(|maker| before.review.is_of(maker)));
     let own = before.review.is_of(&by) || made_by_asker;
     let makers = makers.unwrap_or_default();

@@ -107,7 +107,7 @@ impl Maker<'_, '_> {
     /// What was done, from its intention to its end.
     fn effect(&mut self, entry: &EntryRow, body: &Body) -> Result<Option<Span>, StoreError> {
         let Some((intended, asked)) = self.first(&entry.subject, kind::ACTION_INTENDED)? else { return Ok(None) };
-        let Some(span) = self.action(&asked, intended.time, entry.time)? else { return Ok(None) };
+        let Some(span) = self.action(&asked, true, intended.time, entry.time)? else { return Ok(None) };
         let counted = |name: &str| text(&body.detail, name).and_then(|count| count.parse::<u64>().ok());
         let span = span
             .says("steward.entry", entry.seq)
@@ -119,14 +119,20 @@ impl Maker<'_, '_> {
 
     /// What was decided, and done in the same moment or not at all.
     fn decision(&mut self, entry: &EntryRow, body: &Body) -> Result<Option<Span>, StoreError> {
-        let span = self.action(body, entry.time, entry.time)?;
+        let span = self.action(body, false, entry.time, entry.time)?;
         Ok(span.map(|span| with_outcome(span.says("steward.entry", entry.seq), body)))
     }
 
-    fn action(&mut self, body: &Body, began: Timestamp, ended: Timestamp) -> Result<Option<Span>, StoreError> {
+    fn action(
+        &mut self,
+        body: &Body,
+        was_begun: bool,
+        began: Timestamp,
+        ended: Timestamp,
+    ) -> Result<Option<Span>, StoreError> {
         let Some(decision) = &body.decision else { return Ok(None) };
         let (place, link) = self.place(body, &decision.id)?;
-        let asked = Named::of(decision, body);
+        let asked = Named::of(decision, body, was_begun);
         let span = Span { link, ..Span::new(place, id(&decision.id), asked.name, asked.kind, began, ended) };
         let span = asked.says.into_iter().fold(span, |span, (name, said)| span.says(name, said));
         let span = by(span, &body.actor);
@@ -312,22 +318,22 @@ struct Named {
 }
 
 impl Named {
-    /// Names of tools and models are a person's, who added them; of a refusal they are whatever was asked for, and are not told.
-    fn of(decision: &BodyDecision, body: &Body) -> Self {
-        let is_allowed = decision.outcome == Verdict::Allow;
+    /// Names of tools and models that something was begun with are a person's, who added them; of what was only decided they are whatever was
+    /// asked for, and are not told.
+    fn of(decision: &BodyDecision, body: &Body, was_begun: bool) -> Self {
         // What policy knows; else it is whatever somebody wrote.
         let action = match decision.code {
             Some(DenialCode::UnknownAction | DenialCode::Malformed) => UNKNOWN.to_owned(),
             _ => word(&decision.action).unwrap_or(UNKNOWN).to_owned(),
         };
-        let resource = is_allowed.then(|| shortened(&decision.resource.id));
+        let resource = was_begun.then(|| shortened(&decision.resource.id));
         let mut says = BTreeMap::new();
         let (name, kind) = match (action.as_str(), body.actor.kind) {
             ("model.call", _) => {
                 let operation = text(&body.detail, "operation").and_then(word).unwrap_or(CHAT);
                 says.insert("gen_ai.operation.name", operation.into());
                 // As the provider calls it, and as the node does.
-                let upstream = text(&body.detail, "upstream").filter(|_| is_allowed).map(shortened);
+                let upstream = text(&body.detail, "upstream").filter(|_| was_begun).map(shortened);
                 let model = upstream.or_else(|| resource.clone());
                 let name = model.as_ref().map_or_else(|| operation.to_owned(), |model| format!("{operation} {model}"));
                 says.extend(model.map(|model| ("gen_ai.request.model", model.into())));

@@ -373,6 +373,29 @@ async fn a_policy_that_forbids_it_keeps_everything_here() {
 }
 
 #[tokio::test]
+async fn what_is_only_decided_is_named_by_whoever_asks() {
+    let collector = Collector::new();
+    let node = TestNode::builder().traces(to(&collector, &[])).with(|sources| {
+        let text = "@id(\"any-tool\")\n@description(\"Enforced elsewhere.\")\npermit (principal is Agent, action == Action::\"tool.call\", resource);\n";
+        sources.policies.push(Source { name: "own.cedar".to_owned(), text: text.to_owned() });
+    });
+    let node = node.start().await;
+    node.agent("thinker", Tier::T1).await;
+    let own = node.agent_key("thinker").await;
+    round(&node).await;
+    let asked = steward_app_actions::Asked {
+        action: "tool.call".to_owned(),
+        resource: "needle/say".to_owned(),
+        ..steward_app_actions::Asked::default()
+    };
+    let decided = steward_app_actions::decide(node.context(), &node.again(&own), asked).await.expect("decided");
+    assert!(decided.denied.is_none(), "{decided:?}");
+    round(&node).await;
+    let seen = collector.spans().remove(0);
+    assert_eq!((seen.name.as_str(), seen.whole.to_string().contains("needle")), ("execute_tool tool.call", false));
+}
+
+#[tokio::test]
 async fn much_is_sent_in_parts_and_over_a_restart() {
     let collector = Collector::new();
     let (mut node, olivia) = house(to(&collector, &[])).await;
